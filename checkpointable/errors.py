@@ -1,0 +1,141 @@
+"""Every error and warning of the library, one tree under `CheckpointError`.
+
+Each class is also the builtin that a caller would expect, so either can be caught:
+
+    CheckpointError
+    |- CheckpointNotFoundError      FileNotFoundError, ValueError
+    |- CheckpointExistsError        FileExistsError
+    |- TensorNotFoundError          KeyError
+    |- CorruptCheckpointError       ValueError
+    |- IncompatibleCheckpointError  ValueError
+    |- UnmatchedError               AssertionError
+    |- NotCheckpointableError       TypeError, ValueError
+    |- StorageError                 OSError
+    |- DirectoryInUseError          RuntimeError
+    |- UnsupportedFormatError       ValueError
+    `- MissingDependencyError       ImportError
+
+A message has three parts: where, expected versus found, what to do.
+The parts are kept as attributes too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+class CheckpointError(Exception):
+    """The root of all errors that this library raises for a user's situation."""
+
+    #: The report of the restore that failed, where there was one.
+    report: Any = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError, ValueError):
+    """There is no checkpoint at the path."""
+
+
+class CheckpointExistsError(CheckpointError, FileExistsError):
+    """A file stands where a checkpoint would be written, and may not be replaced."""
+
+
+class TensorNotFoundError(CheckpointError, KeyError):
+    """The checkpoint holds no tensor of that name."""
+
+
+class CorruptCheckpointError(CheckpointError, ValueError):
+    """A file is damaged: it breaks a rule of the format.
+
+    Attributes:
+        file: the damaged file.
+        rule: the number of the broken rule in `docs/format.md`, such as `F-12`.
+        expected: what the rule asks for.
+        found: what stands in the file.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "",
+        rule: str = "",
+        expected: object = None,
+        found: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.file = file
+        self.rule = rule
+        self.expected = expected
+        self.found = found
+
+
+class IncompatibleCheckpointError(CheckpointError, ValueError):
+    """A stored value does not fit the live one.
+
+    Attributes:
+        mismatches: one record per value: its path and both sides.
+    """
+
+    def __init__(self, message: str, *, mismatches: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.mismatches = mismatches
+
+
+class UnmatchedError(CheckpointError, AssertionError):
+    """An assertion about a restore does not hold."""
+
+
+class NotCheckpointableError(CheckpointError, TypeError, ValueError):
+    """An object cannot be saved as it is.
+
+    Attributes:
+        path: where the object stands, from the root.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StorageError(CheckpointError, OSError):
+    """The storage refused an operation; `errno` and `filename` say what and where."""
+
+    def __init__(self, message: str, *, errno: int | None = None, path: str = "") -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.filename = path
+
+
+class DirectoryInUseError(CheckpointError, RuntimeError):
+    """Another live manager owns this directory and name."""
+
+
+class UnsupportedFormatError(CheckpointError, ValueError):
+    """The file is of a format or version that this library does not read."""
+
+
+class MissingDependencyError(CheckpointError, ImportError):
+    """An optional package is needed; the message holds the line that installs it."""
+
+
+class CheckpointWarning(UserWarning):
+    """The root of all warnings that this library gives."""
+
+
+class UndeclaredStateWarning(CheckpointWarning):
+    """An attribute looks like state, but nothing declares it, so it was not saved."""
+
+
+def storage_error(error: OSError, action: str, path: str | os.PathLike[str]) -> StorageError:
+    """Describe an operating system error: what was tried, on which path, and why it failed."""
+    name = os.fspath(path)
+    reason = error.strerror or str(error) or type(error).__name__
+    return StorageError(f"{name}: could not {action}: {reason}.", errno=error.errno, path=name)

@@ -1,0 +1,98 @@
+"""The reader interface: what the restore engine and the inspecting verbs ask of any checkpoint.
+
+Every format on disk has one implementation; nothing above knows which it speaks to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy.typing as npt
+
+from checkpointable.format.records import ObjectGraph, TensorInfo
+
+Array = npt.NDArray[Any]
+
+
+@attrs.frozen
+class Finding:
+    """One thing that is wrong with a checkpoint.
+
+    Attributes:
+        file: the file in question.
+        rule: the number of the broken rule in `docs/format.md`.
+        message: where, expected versus found.
+    """
+
+    file: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CheckpointSource(ABC):
+    """An open checkpoint: its graph and tensors, read on demand.
+
+    A source holds its files open from the start, so that deleting the checkpoint meanwhile
+    loses nothing. Every byte that is read is verified first. Reading is thread-safe.
+    """
+
+    #: The prefix of the checkpoint, as it was opened.
+    path: str
+    #: The object graph; `None` for a name-based checkpoint.
+    graph: ObjectGraph | None
+    #: The user's metadata.
+    metadata: Mapping[str, Any]
+    #: dtype and shape of every tensor, by number.
+    tensors: Sequence[TensorInfo]
+
+    @abstractmethod
+    def read_into(
+        self, numbers: Sequence[int], targets: Sequence[Array], done: list[int] | None = None
+    ) -> None:
+        """Read tensors of fixed item size straight into C-contiguous, writable arrays.
+
+        Args:
+            numbers: which tensors.
+            targets: for each, an array of its very dtype and shape.
+            done: receives the *positions in `numbers`* whose targets were written to, in whole or
+                in part; complete when the call returns, and exact when it raises.
+
+        Raises:
+            CorruptCheckpointError: what was read is not what was written.
+            StorageError: the storage failed.
+        """
+
+    @abstractmethod
+    def read(self, number: int) -> Array:
+        """Return one tensor as a new array; strings as an object array of str and bytes."""
+
+    @abstractmethod
+    def read_slice(self, number: int, index: Any) -> Array:
+        """Return a part of one tensor (basic indexing), reading only the chunks that it needs."""
+
+    @abstractmethod
+    def value(self, number: int) -> Any:
+        """Return the Python value of that number: inline, or a tensor of dtype python or bytes."""
+
+    @abstractmethod
+    def verify(self) -> list[Finding]:
+        """Read every byte of the checkpoint and return what is wrong with it."""
+
+    @abstractmethod
+    def unchanged(self) -> bool:
+        """Tell whether the path still leads to this very checkpoint (once closed, to reopen it)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files. What was not read can no longer be; calling it twice is harmless."""
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether the files are closed."""
