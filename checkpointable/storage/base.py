@@ -8,7 +8,9 @@ Paths are strings. An implementation promises, verb by verb:
 - `open_read` opens regular files only, follows no link and never blocks;
 - locks end with the process that holds them, and are not inherited by forked children.
 
-Every failure is a `StorageError` with `errno` and path.
+Links are not followed in the last part of a path; the directories before it may be links.
+Every failure is a `StorageError` with `errno` and path, or, where `open_read` finds nothing, a
+`CheckpointNotFoundError`.
 """
 
 from __future__ import annotations
@@ -52,7 +54,10 @@ class WritableFile(ABC):
 
     @abstractmethod
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """Append all bytes of the buffers, in order, however often the system writes short."""
+        """Append all bytes of the (C-contiguous) buffers, however often the system writes short.
+
+        After a failure it is unknown how much was written, and the file must be abandoned.
+        """
 
     @abstractmethod
     def sync(self) -> None:
@@ -66,9 +71,14 @@ class WritableFile(ABC):
     def close(self) -> None:
         """Close the file and release its lock; calling it twice is harmless."""
 
+    @property
+    @abstractmethod
+    def inherited(self) -> bool:
+        """Whether this process has the file by fork only: it is its parent's, and closed here."""
+
 
 class ReadableFile(ABC):
-    """An open regular file. Reads may come from several threads."""
+    """An open regular file. Reads may come from several threads, but none during `close`."""
 
     path: str
     status: FileStatus
@@ -103,7 +113,10 @@ class Storage(ABC):
 
     @abstractmethod
     def make_dirs(self, path: str, *, durable: bool) -> None:
-        """Make a directory and its parents where missing, each synced into its parent."""
+        """Make a directory and its parents where missing; if durable, each synced into its parent.
+
+        A link to a directory is one. What is there already is not synced.
+        """
 
     @abstractmethod
     def sync_dir(self, path: str) -> None:
@@ -118,9 +131,37 @@ class Storage(ABC):
         """Return what stands under a name, links not followed; `None` if nothing does."""
 
     @abstractmethod
-    def lock_dir(self, path: str) -> AbstractContextManager[None]:
-        """Wait for the directory's lock and hold it. One warning where it cannot lock."""
+    def lock_dir(self, path: str) -> AbstractContextManager[bool]:
+        """Wait for the directory's lock and hold it; `False` where the file system cannot lock.
+
+        The first time that it cannot, there is a `CheckpointWarning`.
+        """
 
     @abstractmethod
     def is_locked(self, path: str) -> bool:
-        """Tell whether a live writer holds the lock of this file."""
+        """Tell whether a live writer holds the lock of this file, or may do so.
+
+        Where that cannot be found out the answer is `True`. Ask only under the directory's lock.
+        """
+
+
+def byte_views(buffers: Sequence[Buffer]) -> list[memoryview]:
+    """Return the C-contiguous buffers as flat views of bytes, the empty ones left out."""
+    views = [memoryview(buffer) for buffer in buffers]
+    return [view.cast("B") for view in views if view.nbytes]
+
+
+def read_all(storage: Storage, path: str) -> bytes:
+    """Return the whole content of a regular file.
+
+    Raises:
+        CheckpointNotFoundError: there is none.
+        StorageError: it is not a regular file, or cannot be read.
+    """
+    file = storage.open_read(path)
+    try:
+        content = bytearray(file.status.size)
+        length = file.read_into(0, memoryview(content))
+    finally:
+        file.close()
+    return bytes(content[:length])
