@@ -1,0 +1,171 @@
+"""What stands in a directory before a save: checkpoints, leftovers of dead writers, numbers taken.
+
+Call these under the directory's lock. Rules: D-3 and D-8: nothing is removed but temporaries whose
+writer is dead and shards that no index names; whatever cannot be read is left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from checkpointable.bundle import files
+from checkpointable.bundle.files import FileKind, FileName
+from checkpointable.errors import CheckpointExistsError, StorageError
+from checkpointable.storage.base import Storage
+
+
+class CommitFileReader(Protocol):
+    """How a commit looks into the commit files that are there."""
+
+    def is_ours(self, storage: Storage, path: str) -> bool:
+        """Tell whether a regular file is a commit file of this library, damaged or not."""
+
+    def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
+        """Return the tokens that an index names; `None` if it cannot be read."""
+
+
+def check_place(
+    storage: Storage, reader: CommitFileReader, prefix: str, *, single_file: bool, replace: bool
+) -> None:
+    """Refuse a prefix at which something stands that the save may not replace.
+
+    Raises:
+        CheckpointExistsError: a checkpoint, unless `replace`; a file that is no checkpoint of this
+            library and would be replaced, or would hide what is saved.
+    """
+    in_the_way = [files.index_file(prefix)]
+    if single_file:
+        in_the_way += [prefix, files.safetensors_file(prefix)]
+    for path in in_the_way:
+        if storage.status(path) is not None and not is_ours(storage, reader, path):
+            raise CheckpointExistsError(
+                f"{path}: stands where a checkpoint is to be written, expected nothing or a"
+                " checkpoint of this library. It is never replaced: remove it, or save under"
+                " another prefix."
+            )
+    for path in () if replace else (files.index_file(prefix), prefix):
+        if storage.status(path) is not None and is_ours(storage, reader, path):
+            raise CheckpointExistsError(
+                f"{prefix}: there is a checkpoint already, and it may not be replaced. Save under"
+                " another prefix, or with overwrite=True."
+            )
+
+
+def is_ours(storage: Storage, reader: CommitFileReader, path: str) -> bool:
+    """Tell whether a commit file of this library stands under the path."""
+    return _is_file(storage, path) and reader.is_ours(storage, path)
+
+
+def highest_number(names: Iterable[str], name: str) -> int:
+    """Return the highest number that a file of any form takes, writers at work included; or 0."""
+    numbers = (files.split_number(files.read_name(entry).prefix) for entry in names)
+    return max((number for own, number in numbers if own == name and number is not None), default=0)
+
+
+def remove_leftovers(
+    storage: Storage, reader: CommitFileReader, prefix: str, name: str
+) -> list[StorageError]:
+    """Remove what dead writers of checkpoints called `name` left in the directory of `prefix`.
+
+    Returns:
+        What went wrong where something could not be removed.
+    """
+    directory = files.split_path(prefix)[0]
+    entries = {entry: files.read_name(entry) for entry in storage.list_dir(directory)}
+    own = {e: read for e, read in entries.items() if files.split_number(read.prefix)[0] == name}
+    found = [_dead_temporaries(storage, prefix, own), _orphans(storage, reader, prefix, own)]
+    dead, orphans = (
+        [e for e in entries if _is_file(storage, files.in_directory_of(prefix, e))]
+        for entries in found
+    )
+    if orphans:
+        # D-1: the removal of the index that named them may not have reached the disk yet. This
+        # is about older checkpoints, so it is done whatever this save's `durable` says.
+        storage.sync_dir(directory)
+    return remove_all(storage, [files.in_directory_of(prefix, e) for e in dead + orphans])
+
+
+def unnamed_shards(storage: Storage, prefix: str, tokens: Sequence[str]) -> list[str]:
+    """Return the paths of the prefix's shards that are not those of the tokens."""
+    directory, base = files.split_path(prefix)
+    named = _shard_names(base, tokens)
+    return [
+        files.in_directory_of(prefix, entry)
+        for entry in storage.list_dir(directory)
+        if _is_shard_of(files.read_name(entry), base) and entry not in named
+    ]
+
+
+def remove_all(storage: Storage, paths: Iterable[str]) -> list[StorageError]:
+    """Remove files as far as possible; return what went wrong."""
+    failures: list[StorageError] = []
+    for path in paths:
+        try:
+            storage.remove(path)
+        except StorageError as error:
+            failures.append(error)
+    return failures
+
+
+def _is_shard_of(read: FileName, base: str) -> bool:
+    return read.kind is FileKind.SHARD and read.prefix == base and bool(read.token)
+
+
+def _shard_names(base: str, tokens: Sequence[str]) -> set[str]:
+    return {files.shard_file(base, shard, len(tokens), t) for shard, t in enumerate(tokens)}
+
+
+def _is_file(storage: Storage, path: str) -> bool:
+    status = storage.status(path)
+    return status is not None and status.is_file
+
+
+def _dead_temporaries(storage: Storage, prefix: str, own: dict[str, FileName]) -> list[str]:
+    """Return the temporaries of saves whose temporary commit file nobody has locked."""
+    kinds = (FileKind.SHARD_TEMPORARY, FileKind.COMMIT_TEMPORARY)
+    alive = {
+        read.token
+        for entry, read in own.items()
+        if read.kind is FileKind.COMMIT_TEMPORARY
+        and storage.is_locked(files.in_directory_of(prefix, entry))
+    }
+    # The commit file last: as long as it is there, the others are known for leftovers.
+    return sorted(
+        (e for e, read in own.items() if read.kind in kinds and read.token not in alive),
+        key=lambda entry: kinds.index(own[entry].kind),
+    )
+
+
+def _orphans(
+    storage: Storage, reader: CommitFileReader, prefix: str, own: dict[str, FileName]
+) -> list[str]:
+    """Return the shards with a token that no index of their prefix names."""
+    shards: dict[str, dict[str, FileName]] = defaultdict(dict)
+    for entry, read in own.items():
+        if _is_shard_of(read, read.prefix):
+            shards[read.prefix][entry] = read
+    orphans: list[str] = []
+    for base, present in shards.items():
+        if files.index_file(base) not in own:
+            orphans += present
+        elif not _is_one_set(present.values()):
+            orphans += _not_named(storage, reader, files.in_directory_of(prefix, base), present)
+    return orphans
+
+
+def _is_one_set(shards: Iterable[FileName]) -> bool:
+    """Tell whether the shards are those of one checkpoint, so that its index need not be read."""
+    found = sorted((read.count, read.shard) for read in shards)
+    return found == [(len(found), shard) for shard in range(len(found))]
+
+
+def _not_named(
+    storage: Storage, reader: CommitFileReader, prefix: str, present: dict[str, FileName]
+) -> list[str]:
+    tokens = reader.tokens(storage, files.index_file(prefix))
+    if tokens is None:
+        return []
+    named = _shard_names(files.split_path(prefix)[1], tokens)
+    return [entry for entry in present if entry not in named]
