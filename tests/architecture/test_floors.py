@@ -1,0 +1,62 @@
+"""The floors of the house: an import only ever goes down.
+
+`FLOORS` is the picture in docs/how-it-works.md. Whoever changes one changes the other.
+"""
+
+import ast
+import graphlib
+
+import pytest
+
+from tests.architecture.source import REPOSITORY, TREES, imported, nodes, room
+
+GROUND = {"errors", "names", "options", "plain"}
+BYTES = GROUND | {"storage", "format", "bundle", "directory"}
+BRIDGE = BYTES | {"trackable", "graph"}
+#: Every room, and the rooms that it may import from.
+FLOORS: dict[str, set[str]] = {
+    "errors": set(),
+    "names": {"errors"},
+    "options": {"errors"},
+    "plain": set(),
+    "storage": GROUND,
+    "format": GROUND | {"storage"},
+    "bundle": GROUND | {"storage", "format"},
+    "directory": GROUND | {"storage", "format", "bundle"},
+    "trackable": GROUND,
+    "graph": BYTES | {"trackable"},
+    "restore": BRIDGE,
+    "checkpoint": BRIDGE | {"restore"},
+    "reading": BRIDGE | {"restore"},
+    "__init__": BRIDGE | {"restore", "checkpoint", "reading"},
+}
+#: What may be imported inside a function, because it need not be installed.
+OPTIONAL = {"ml_dtypes"}
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_go_down(module: str) -> None:
+    """A room imports from itself and from rooms below it."""
+    rooms = {room(name) for name in imported(TREES[module])} & {*FLOORS}
+
+    assert rooms - {room(module)} <= FLOORS[room(module)]
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_stand_at_the_top(module: str) -> None:
+    """Inside a function only optional packages are imported: what a module needs can be seen."""
+    for function in nodes(module, ast.FunctionDef, ast.AsyncFunctionDef):
+        assert set(imported(function)) <= OPTIONAL, ast.unparse(function)
+
+
+def test_no_cycles() -> None:
+    """No module imports itself, however long the way round."""
+    graphlib.TopologicalSorter({m: set(imported(tree)) for m, tree in TREES.items()}).prepare()
+
+
+def test_every_room_is_on_the_map() -> None:
+    """The page on how it works names every room, and the test knows every room."""
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+
+    assert {room(module) for module in TREES} == set(FLOORS)
+    assert [name for name in FLOORS if f"`{name}" not in page and name != "__init__"] == []
