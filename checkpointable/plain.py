@@ -29,3 +29,20 @@ PLAIN_SCALARS: Final[frozenset[type[Any]]] = frozenset(
 #: A container of one of these types that holds nothing but plain values and numpy scalars is a
 #: plain value. A subclass is stored as its base.
 PLAIN_CONTAINERS: Final[tuple[type[Any], ...]] = (list, tuple, dict, set, frozenset)
+
+#: The dtypes of the optional package `ml_dtypes` that can be stored, by name.
+EXTENSION_DTYPES: Final = frozenset(
+    {
+        "bfloat16",
+        "float8_e3m4",
+        "float8_e4m3",
+        "float8_e4m3b11fnuz",
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+        "float8_e8m0fnu",
+        "int4",
+        "uint4",
+    }
+)
