@@ -18,11 +18,13 @@ import attrs
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.trackable.contents import (
     CONTAINERS,
+    HOLDS_ARRAY,
     HOLDS_TRACKABLE,
     Contents,
     Kind,
     Refusal,
     container_kind,
+    type_name,
 )
 from checkpointable.trackable.tracking import Owner, Tracking, peek_tracking
 
@@ -37,6 +39,7 @@ __all__ = [
     "namedtuple_fields",
     "stored_attribute",
     "trackable_children",
+    "type_name",
 ]
 
 #: What `peek` returns where there is nothing.
@@ -84,6 +87,10 @@ class Classifier:
     def refusal(self, value: object) -> Refusal:
         """Say why a value of kind `UNSUPPORTED` cannot be stored."""
         return self._contents.refusal(value)
+
+    def holds_array(self, value: object) -> bool:
+        """Tell whether a value is an array, or a container that holds one at any depth."""
+        return bool(self._contents.bits(value) & HOLDS_ARRAY)
 
     def children(
         self, obj: Owner, passed: list[PassedOver] | None = None
@@ -181,6 +188,8 @@ class Classifier:
     def _shown(self, obj: Any) -> list[tuple[str, object]]:
         """Return what an overridden `trackable_children` gives."""
         shown = obj.trackable_children()
+        if type(shown) is dict and not shown:
+            return []
         if not isinstance(shown, Mapping) or not all(isinstance(name, str) for name in shown):
             raise NotCheckpointableError(
                 f"{type(obj).__qualname__}.trackable_children() returned a"

@@ -36,13 +36,8 @@ HOLDS_TRACKABLE: Final = 1
 HOLDS_ARRAY: Final = 2
 HOLDS_OTHER: Final = 4  #: something that is not plain, an array or a Trackable
 
-_BITS: Final = {
-    Kind.TRACKABLE: HOLDS_TRACKABLE,
-    Kind.ARRAY: HOLDS_ARRAY,
-    Kind.SCALAR: 0,
-    Kind.PLAIN: 0,
-    Kind.UNSUPPORTED: HOLDS_OTHER,
-}
+# By the number of the kind: a dict would hash an Enum member, which is slow.
+_BITS: Final = (0, HOLDS_TRACKABLE, HOLDS_ARRAY, 0, 0, 0, 0, 0, HOLDS_OTHER)
 
 
 @attrs.frozen
@@ -108,7 +103,7 @@ class Contents:
                 break
             trail.append(fault[0])
             value = fault[1]
-        return Refusal(tuple(trail), _type_name(value), _reason(value, id(value) in seen))
+        return Refusal(tuple(trail), type_name(value), _reason(value, id(value) in seen))
 
     def _kind_of_type(self, cls: type[Any]) -> Kind | None:
         """Return the kind of all values of a type; `None` if each must be looked at."""
@@ -264,7 +259,8 @@ def _in_plain_cycles(
     return [c for c in plain if inner[id(c)]]
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return the name of a value's type, with its module unless it is a builtin."""
     cls = type(value)
     return (
         cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

@@ -47,7 +47,7 @@ class Tracking:
     declared: dict[str, Any] = attrs.field(factory=dict)
     untracked: set[str] = attrs.field(factory=set)
     restored: int = 0
-    edges: dict[tuple[str, ...], int] = attrs.field(factory=dict)
+    edges: dict[tuple[str | None, ...], int] = attrs.field(factory=dict)
 
     def for_copy(self) -> Tracking | None:
         """Return what a copy of the object inherits: what it declares, not what it was restored."""

@@ -1,0 +1,285 @@
+"""The snapshot: what a walk found, written down as the records that one save writes.
+
+Arrays are referred to, not copied. Whatever cannot be stored is refused here, before any file is
+touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.errors import NotCheckpointableError
+from checkpointable.format.limits import LONGEST_INLINE
+from checkpointable.format.records import (
+    NOTHING,
+    AttributeKind,
+    Blob,
+    Column,
+    KeyKind,
+    NodeKind,
+    ObjectGraph,
+    Snapshot,
+)
+from checkpointable.format.strings import encode_strings
+from checkpointable.format.values import encode_value
+from checkpointable.graph.walk import Key, Walk
+from checkpointable.names import PY_STATE, VARIABLE_VALUE, attribute_key, check_local_name, shorten
+from checkpointable.trackable.arrays import array_refusal
+from checkpointable.trackable.base import Trackable
+from checkpointable.trackable.children import Kind, namedtuple_fields, type_name
+from checkpointable.trackable.state import PythonState
+from checkpointable.trackable.variable import Variable
+
+_Tensor = npt.NDArray[Any] | Blob
+
+_TRACKABLE: Final = Kind.TRACKABLE
+_CONTAINERS: Final = (Kind.LIST, Kind.TUPLE, Kind.DICT)
+_NODE_KINDS: Final = dict.fromkeys(Kind, NodeKind.VALUE) | {
+    Kind.TRACKABLE: NodeKind.OBJECT,
+    Kind.LIST: NodeKind.LIST,
+    Kind.TUPLE: NodeKind.TUPLE,
+    Kind.DICT: NodeKind.DICT,
+}
+_LONGEST_LABEL: Final = 200
+
+
+def take_snapshot(walk: Walk, metadata: Mapping[str, Any] | None = None) -> Snapshot:
+    """Write down what a walk found.
+
+    Callables given by `serialize_to_tensors`, and `PythonState.serialize`, are called once.
+
+    Args:
+        walk: what was found, just now: arrays are referred to, not copied.
+        metadata: names and plain values to store beside the graph.
+
+    Returns:
+        the graph, the arrays and the encoded values.
+
+    Raises:
+        NotCheckpointableError: what was declared cannot be stored, or a Variable has no value.
+    """
+    walk.refuse_unsupported()
+    names = _Names()
+    values = _Values(walk, names)
+    counts = [
+        values.add(node, kind, obj)
+        for node, (kind, obj) in enumerate(zip(walk.kinds, walk.objects, strict=True))
+    ]
+    kinds = {kind: int(_NODE_KINDS[kind]) for kind in Kind}
+    graph = ObjectGraph(
+        kinds=np.array([kinds[kind] for kind in walk.kinds], np.uint8),
+        labels=_labels(walk, names),
+        attribute_counts=_column(counts),
+        **values.columns(),
+        **_edges(walk, names),
+        slots=_column([]),
+        names=list(names),
+    )
+    return Snapshot(graph, values.tensors, values.inline, dict(metadata or {}))
+
+
+class _Names(dict[str, int]):
+    """The table of names: each gets its number when it is first asked for."""
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = len(self)
+        return number
+
+
+class _Values:
+    """The attributes of the nodes, in their order, and the values that these number."""
+
+    def __init__(self, walk: Walk, names: _Names) -> None:
+        self.tensors: list[_Tensor] = []
+        self.inline: list[bytes] = []
+        self._walk = walk
+        self._names = names
+        self._attributes: list[tuple[int, int, int, int]] = []
+        self._by_type: dict[type[Any], Callable[[int, Any], int]] = {}
+
+    def add(self, node: int, kind: Kind, value: Any) -> int:
+        """Take down the values of a node, and return how many they are."""
+        if kind is _TRACKABLE:
+            take = self._by_type.get(type(value))
+            if take is None:
+                take = self._by_type[type(value)] = self._taker(type(value))
+            return take(node, value)
+        if kind in _CONTAINERS:
+            return 0
+        if kind is Kind.PLAIN:
+            return self._add_plain(node, value)
+        of_kind = AttributeKind.ARRAY if kind is Kind.ARRAY else AttributeKind.SCALAR
+        self._add_tensor(VARIABLE_VALUE, of_kind, _stored(np.asarray(value)))
+        return 1
+
+    def columns(self) -> dict[str, Column]:
+        """Return the columns of the attributes, inline values numbered after the tensors."""
+        rows = np.array(self._attributes, np.int64).reshape(-1, 4)
+        values = rows[:, 2]
+        return {
+            "attribute_names": rows[:, 0].astype(np.uint32),
+            "attribute_kinds": rows[:, 1].astype(np.uint8),
+            "attribute_values": np.where(values < 0, len(self.tensors) - 1 - values, values).astype(
+                np.uint32
+            ),
+            "attribute_full_names": rows[:, 3].astype(np.uint32),
+        }
+
+    def _taker(self, cls: type[Trackable]) -> Callable[[int, Any], int]:
+        """Return how the values of the objects of a class are taken down."""
+        if cls.serialize_to_tensors is Variable.serialize_to_tensors:
+            return self._add_variable
+        if cls.serialize_to_tensors is not Trackable.serialize_to_tensors:
+            return self._add_tensors
+        return self._add_state if issubclass(cls, PythonState) else _nothing
+
+    def _add_variable(self, node: int, variable: Variable) -> int:
+        if not variable.initialized:
+            raise self._refusal(
+                node, "is a Variable without a value. Assign one, or restore it, before saving"
+            )
+        full_name = NOTHING
+        if variable.name is not None:
+            check_local_name(variable.name, self._walk.paths.shown(node))
+            full_name = self._names[variable.name]
+        array = _stored(variable.storage_array())
+        self._add_tensor(VARIABLE_VALUE, AttributeKind.VARIABLE, array, full_name)
+        return 1
+
+    def _add_plain(self, node: int, value: Any) -> int:
+        try:
+            data = encode_value(value)
+        except NotCheckpointableError as error:
+            raise self._refusal(node, f"cannot be stored: {error.message}") from None
+        if len(data) > LONGEST_INLINE:
+            self._add_tensor(VARIABLE_VALUE, AttributeKind.PYTHON, Blob("python", (), data))
+            return 1
+        self.inline.append(data)
+        row = (self._names[VARIABLE_VALUE], AttributeKind.PYTHON, -len(self.inline), NOTHING)
+        self._attributes.append(row)
+        return 1
+
+    def _add_state(self, node: int, state: PythonState) -> int:
+        data = self._ask(node, state.serialize)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise self._refusal(
+                node, f"serializes itself to a {type_name(data)}. Return bytes from serialize()"
+            )
+        self._add_tensor(PY_STATE, AttributeKind.STATE, Blob("bytes", (), bytes(data)))
+        return 1
+
+    def _add_tensors(self, node: int, obj: Trackable) -> int:
+        given = self._ask(node, obj.serialize_to_tensors)
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise self._refusal(
+                node,
+                "gives something else than a mapping of names. Return one from"
+                " serialize_to_tensors()",
+            )
+        for name, value in given.items():
+            array = self._ask(node, value) if callable(value) else value
+            check_local_name(name, self._walk.paths.shown(node))
+            self._add_tensor(name, AttributeKind.TENSOR, self._tensor(node, name, array))
+        return len(given)
+
+    def _tensor(self, node: int, name: str, value: Any) -> _Tensor:
+        """Return what an object gave as an array that can be stored."""
+        try:
+            array = np.asanyarray(value)
+            reason = array_refusal(array)
+        except (ValueError, TypeError) as error:
+            reason = f"it is a {type_name(value)}, which is no array: {error}"
+        if reason is not None:
+            key = attribute_key(self._walk.paths.full(node), name)
+            raise NotCheckpointableError(f"{shorten(key)}: {reason}.", path=key)
+        return _stored(array)
+
+    def _ask(self, node: int, question: Callable[[], Any]) -> Any:
+        """Call a method of the user's class; what it raises says at which object."""
+        try:
+            return question()
+        except Exception as error:
+            error.add_note(f"while saving {self._walk.paths.shown(node)}")
+            raise
+
+    def _add_tensor(
+        self, name: str, kind: AttributeKind, tensor: _Tensor, full_name: int = NOTHING
+    ) -> None:
+        self._attributes.append((self._names[name], kind, len(self.tensors), full_name))
+        self.tensors.append(tensor)
+
+    def _refusal(self, node: int, what: str) -> NotCheckpointableError:
+        path = self._walk.paths.full(node)
+        return NotCheckpointableError(f"{shorten(path)} {what}.", path=path)
+
+
+def _nothing(_: int, __: Any) -> int:
+    return 0
+
+
+def _stored(array: npt.NDArray[Any]) -> _Tensor:
+    """Return an array as it is stored: texts are encoded, all else is left as it is."""
+    if array.dtype.kind in ("O", "T"):
+        return encode_strings(array)
+    return array
+
+
+def _labels(walk: Walk, names: _Names) -> Column:
+    """Return the type labels of objects, and of containers that are of a subclass."""
+    known: dict[type[Any], int] = {list: NOTHING, tuple: NOTHING, dict: NOTHING}
+    labels = []
+    for kind, obj in zip(walk.kinds, walk.objects, strict=True):
+        label = NOTHING
+        if kind is _TRACKABLE or kind in _CONTAINERS:
+            cls = type(obj)
+            if cls not in known:
+                text = cls.__qualname__[:_LONGEST_LABEL].encode(errors="replace").decode()
+                known[cls] = names[text]
+            label = known[cls]
+        labels.append(label)
+    return _column(labels)
+
+
+def _edges(walk: Walk, names: _Names) -> dict[str, Column]:
+    """Return the columns of the edges; positions in lists and tuples have no names."""
+    counts: list[int] = []
+    nodes: list[int] = []
+    name_numbers: list[int] = []
+    key_kinds = bytearray()
+    for node, (kind, edges) in enumerate(zip(walk.kinds, walk.children, strict=True)):
+        if node in walk.places:
+            edges = _with_holes(walk.objects[node], edges, walk.places[node])  # noqa: PLW2901
+        counts.append(len(edges))
+        is_dict = kind is Kind.DICT
+        for name, child in edges:
+            nodes.append(child)
+            if type(name) is str:
+                name_numbers.append(names[name])
+                key_kinds.append(KeyKind.STRING)
+            else:
+                name_numbers.append(names[str(name)] if is_dict else NOTHING)
+                key_kinds.append(KeyKind.INTEGER if is_dict else KeyKind.STRING)
+    return {
+        "child_counts": _column(counts),
+        "child_nodes": _column(nodes),
+        "child_names": _column(name_numbers),
+        "key_kinds": np.frombuffer(bytes(key_kinds), np.uint8),
+    }
+
+
+def _with_holes(
+    container: Any, edges: Sequence[tuple[Key, int]], places: int
+) -> list[tuple[Key, int]]:
+    """Return the edges of a list or tuple with the places of what was not saved."""
+    children = dict(edges)
+    keys: Sequence[Key] = namedtuple_fields(container) or range(places)
+    placed = [(key, children.pop(key, NOTHING)) for key in keys]
+    return [*placed, *children.items()]
+
+
+def _column(numbers: list[int]) -> Column:
+    return np.array(numbers, np.uint32)
