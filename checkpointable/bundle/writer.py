@@ -1,0 +1,179 @@
+"""Writes a checkpoint in the native format: shards first, then the index that names them.
+
+The order of files and their durability are the commit's (`bundle/commit.py`); the layout of bytes
+is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.bundle.chunks import ChunkWriter
+from checkpointable.bundle.layout import ShardLayout, Tensor, plan_layout
+from checkpointable.errors import NotCheckpointableError
+from checkpointable.format.dtypes import dtype_name, stored_dtype
+from checkpointable.format.index import Index, decode_index, encode_index
+from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
+from checkpointable.format.records import Blob, Snapshot
+from checkpointable.format.single import encode_footer
+from checkpointable.format.tables import ShardTable, shard_token
+from checkpointable.format.values import encode_value
+from checkpointable.options import SaveOptions
+from checkpointable.storage.base import WritableFile
+
+#: Arrays that cannot be handed on as they lie are copied in blocks of this many bytes.
+_BLOCK: Final = 2**20
+
+
+class BundleCommit(Protocol):
+    """What the writer needs of a commit: files to write to, and the end of it."""
+
+    @property
+    def file(self) -> WritableFile:
+        """The commit file: the index, or the whole checkpoint in the one-file form."""
+
+    def create_shard(self, shard: int, /) -> WritableFile:
+        """Create the file of a shard."""
+
+    def seal_shard(self, shard: int, /) -> None:
+        """Make the file of a shard durable and close it."""
+
+    def finish(self, tokens: Sequence[str], /) -> Any:
+        """Give all files their names."""
+
+
+def write_bundle(commit: BundleCommit, snapshot: Snapshot, options: SaveOptions) -> None:
+    """Write a snapshot through a commit and finish the commit.
+
+    In the one-file form there is one shard, whatever `max_shard_bytes`.
+    The arrays must not change meanwhile. If this raises, the commit is to be aborted.
+
+    Raises:
+        NotCheckpointableError: something in the snapshot cannot be stored.
+        ValueError: `max_shard_bytes` is too small.
+        StorageError: the storage failed.
+    """
+    metadata = _encode_metadata(snapshot.metadata)
+    single = options.single_file
+    layout = plan_layout(snapshot.tensors, None if single else options.max_shard_bytes)
+    written = []
+    for i, shard in enumerate(layout.shards):
+        file = commit.file if single else commit.create_shard(i)
+        written.append(_write_shard(file, shard, snapshot.tensors))
+        if not single:
+            commit.seal_shard(i)
+    shards = _shard_table(written)
+    index = Index(snapshot.graph, layout.table, shards, snapshot.inline, metadata)
+    frames = encode_index(index)
+    decode_index(b"".join(frames), commit.file.path)  # what could not be read is never committed
+    commit.file.write(frames)
+    if single:
+        offset = sum(shard.length for shard in layout.shards)
+        commit.file.write([encode_footer(offset, sum(map(len, frames)))])
+    commit.finish([] if single else shards.tokens)
+
+
+def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    for name in metadata:
+        if type(name) is not str:
+            raise NotCheckpointableError(
+                f"metadata has the key {name!r}, expected strings. Use str({name!r})."
+            )
+    encoded = encode_value(dict(metadata))
+    if len(encoded) > LONGEST_METADATA:
+        raise NotCheckpointableError(
+            f"metadata take {len(encoded):,} bytes, expected at most {LONGEST_METADATA:,}. Keep"
+            " large values as state of an object."
+        )
+    return encoded
+
+
+def _write_shard(file: WritableFile, shard: ShardLayout, tensors: Sequence[Tensor]) -> ChunkWriter:
+    """Write the tensors of one shard, zeros between them."""
+    chunks = ChunkWriter(file)
+    position = 0
+    direct: dict[Any, bool] = {}
+    rows = zip(shard.tensors, shard.offsets, shard.lengths, strict=True)
+    for number, offset, length in rows:
+        if offset != position:
+            chunks.add(bytes(offset - position), offset - position)
+        position = offset + length
+        tensor = tensors[number]
+        if isinstance(tensor, Blob):
+            _write_blob(chunks, tensor.data)
+            continue
+        is_direct = direct.get(tensor.dtype)
+        if is_direct is None:
+            is_direct = direct[tensor.dtype] = _is_direct(tensor.dtype)
+        if length >= OWN_CHUNKS:
+            _write_large(chunks, tensor)
+        elif is_direct and tensor.flags.c_contiguous:
+            chunks.add(tensor, length)
+        else:
+            chunks.add(_as_bytes(_as_stored(tensor)), length)
+    chunks.cut()
+    return chunks
+
+
+def _write_blob(chunks: ChunkWriter, data: bytes) -> None:
+    if len(data) >= OWN_CHUNKS:
+        chunks.write_large(memoryview(data))
+    else:
+        chunks.add(data, len(data))
+
+
+def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
+    """Write an array that has chunks of its own."""
+    if array.flags.c_contiguous and array.dtype == stored_dtype(dtype_name(array.dtype)):
+        chunks.write_large(_as_bytes(array).data)
+        return
+    chunks.cut()
+    for block in _blocks(array):
+        chunks.add(block, len(block))
+    chunks.cut()
+
+
+def _blocks(array: npt.NDArray[Any]) -> Iterator[bytes]:
+    """Yield the little-endian bytes of an array in C order, however it lies in memory."""
+    stored = stored_dtype(dtype_name(array.dtype))
+    blocks = np.nditer(  # type: ignore[call-overload]  # numpy's stub misspells "contig"
+        array,
+        flags=["external_loop", "buffered"],
+        op_flags=[["readonly", "contig"]],
+        op_dtypes=[stored],
+        casting="equiv",
+        order="C",
+        buffersize=max(_BLOCK // stored.itemsize, 1),
+    )
+    for block in blocks:
+        yield block.tobytes()
+
+
+def _is_direct(dtype: np.dtype[Any]) -> bool:
+    """Tell whether contiguous arrays are buffers of the bytes to be stored."""
+    is_builtin = dtype.kind in "biufcSU" and dtype.isbuiltin == 1
+    return is_builtin and dtype == stored_dtype(dtype_name(dtype))
+
+
+def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=stored_dtype(dtype_name(array.dtype)))
+
+
+def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the bytes of a C-contiguous array, not copied."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def _shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+    lengths = [chunks.chunk_lengths for chunks in written]
+    digests = [chunks.chunk_digests for chunks in written]
+    return ShardTable(
+        tokens=[shard_token(n, d) for n, d in zip(lengths, digests, strict=True)],
+        chunk_counts=np.array([len(n) for n in lengths], dtype=np.uint32),
+        chunk_lengths=np.concatenate(lengths) if lengths else np.zeros(0, dtype=np.uint32),
+        chunk_digests=b"".join(digests),
+    )
