@@ -9,16 +9,16 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, final
 
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.existing import CommitFileReader
 from checkpointable.bundle.peek import BUNDLE
-from checkpointable.errors import CheckpointError, CheckpointWarning, StorageError
+from checkpointable.errors import CheckpointWarning, StorageError
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import Storage, WritableFile
+from checkpointable.storage.base import Storage, WritableFile, discard
 
 
 def begin(
@@ -152,14 +152,8 @@ class Commit:
 
     def abort(self) -> None:
         """Close and remove the temporaries, as far as possible; harmless after `finish`."""
-        if self.file.inherited:  # They are the parent's, who may be writing to them.
-            return
         # The commit file last: its lock marks the others as those of a live writer.
-        for file in [*self._shards.values(), self.file]:
-            with suppress(CheckpointError):
-                self._storage.remove(file.path)
-            with suppress(CheckpointError):
-                file.close()
+        discard(self._storage, [*self._shards.values(), self.file])
 
     @contextmanager
     def aborted_on_error(self) -> Iterator[None]:

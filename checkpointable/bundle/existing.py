@@ -75,16 +75,21 @@ def remove_leftovers(
     directory = files.split_path(prefix)[0]
     entries = {entry: files.read_name(entry) for entry in storage.list_dir(directory)}
     own = {e: read for e, read in entries.items() if files.split_number(read.prefix)[0] == name}
-    found = [_dead_temporaries(storage, prefix, own), _orphans(storage, reader, prefix, own)]
-    dead, orphans = (
-        [e for e in entries if _is_file(storage, files.in_directory_of(prefix, e))]
-        for entries in found
-    )
+    dead = _dead_temporaries(storage, directory, own)
+    orphans = _orphans(storage, reader, directory, own)
     if orphans:
         # D-1: the removal of the index that named them may not have reached the disk yet. This
         # is about older checkpoints, so it is done whatever this save's `durable` says.
         storage.sync_dir(directory)
-    return remove_all(storage, [files.in_directory_of(prefix, e) for e in dead + orphans])
+    return remove_all(storage, dead + orphans)
+
+
+def remove_dead_temporaries(storage: Storage, path: str) -> list[StorageError]:
+    """Remove the temporaries of one file that a dead writer left; return what went wrong."""
+    directory, base = files.split_path(path)
+    entries = {entry: files.read_name(entry) for entry in storage.list_dir(directory)}
+    own = {e: read for e, read in entries.items() if e.startswith(f"{base}.{read.token}.")}
+    return remove_all(storage, _dead_temporaries(storage, directory, own))
 
 
 def unnamed_shards(storage: Storage, prefix: str, tokens: Sequence[str]) -> list[str]:
@@ -92,7 +97,7 @@ def unnamed_shards(storage: Storage, prefix: str, tokens: Sequence[str]) -> list
     directory, base = files.split_path(prefix)
     named = _shard_names(base, tokens)
     return [
-        files.in_directory_of(prefix, entry)
+        files.in_directory(directory, entry)
         for entry in storage.list_dir(directory)
         if _is_shard_of(files.read_name(entry), base) and entry not in named
     ]
@@ -122,24 +127,21 @@ def _is_file(storage: Storage, path: str) -> bool:
     return status is not None and status.is_file
 
 
-def _dead_temporaries(storage: Storage, prefix: str, own: dict[str, FileName]) -> list[str]:
+def _dead_temporaries(storage: Storage, directory: str, own: dict[str, FileName]) -> list[str]:
     """Return the temporaries of saves whose temporary commit file nobody has locked."""
     kinds = (FileKind.SHARD_TEMPORARY, FileKind.COMMIT_TEMPORARY)
     alive = {
         read.token
         for entry, read in own.items()
         if read.kind is FileKind.COMMIT_TEMPORARY
-        and storage.is_locked(files.in_directory_of(prefix, entry))
+        and storage.is_locked(files.in_directory(directory, entry))
     }
-    # The commit file last: as long as it is there, the others are known for leftovers.
-    return sorted(
-        (e for e, read in own.items() if read.kind in kinds and read.token not in alive),
-        key=lambda entry: kinds.index(own[entry].kind),
-    )
+    found = [e for e, read in own.items() if read.kind in kinds and read.token not in alive]
+    return _regular_files(storage, directory, found)
 
 
 def _orphans(
-    storage: Storage, reader: CommitFileReader, prefix: str, own: dict[str, FileName]
+    storage: Storage, reader: CommitFileReader, directory: str, own: dict[str, FileName]
 ) -> list[str]:
     """Return the shards with a token that no index of their prefix names."""
     shards: dict[str, dict[str, FileName]] = defaultdict(dict)
@@ -151,8 +153,10 @@ def _orphans(
         if files.index_file(base) not in own:
             orphans += present
         elif not _is_one_set(present.values()):
-            orphans += _not_named(storage, reader, files.in_directory_of(prefix, base), present)
-    return orphans
+            tokens = reader.tokens(storage, files.in_directory(directory, files.index_file(base)))
+            named = present.keys() if tokens is None else _shard_names(base, tokens)
+            orphans += present.keys() - named
+    return _regular_files(storage, directory, sorted(orphans))
 
 
 def _is_one_set(shards: Iterable[FileName]) -> bool:
@@ -161,11 +165,6 @@ def _is_one_set(shards: Iterable[FileName]) -> bool:
     return found == [(len(found), shard) for shard in range(len(found))]
 
 
-def _not_named(
-    storage: Storage, reader: CommitFileReader, prefix: str, present: dict[str, FileName]
-) -> list[str]:
-    tokens = reader.tokens(storage, files.index_file(prefix))
-    if tokens is None:
-        return []
-    named = _shard_names(files.split_path(prefix)[1], tokens)
-    return [entry for entry in present if entry not in named]
+def _regular_files(storage: Storage, directory: str, entries: Iterable[str]) -> list[str]:
+    paths = [files.in_directory(directory, entry) for entry in entries]
+    return [path for path in paths if _is_file(storage, path)]

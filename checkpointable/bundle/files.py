@@ -114,9 +114,9 @@ def split_path(path: str) -> tuple[str, str]:
     return directory or ".", base
 
 
-def in_directory_of(prefix: str, name: str) -> str:
-    """Return the path of a name in the directory of a prefix."""
-    return posixpath.join(posixpath.dirname(prefix), name)
+def in_directory(directory: str, name: str) -> str:
+    """Return the path of a name in a directory, as `split_path` gives it."""
+    return name if directory == "." else posixpath.join(directory, name)
 
 
 def index_file(prefix: str) -> str:

@@ -15,14 +15,18 @@ Every failure is a `StorageError` with `errno` and path, or, where `open_read` f
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 import attrs
 
+from checkpointable.errors import StorageError
+
 Buffer = bytes | bytearray | memoryview
+PathLike = str | os.PathLike[str]
 
 #: What a temporary name ends with, after 16 random hexadecimal digits.
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -151,6 +155,19 @@ def byte_views(buffers: Sequence[Buffer]) -> list[memoryview]:
     return [view.cast("B") for view in views if view.nbytes]
 
 
+def discard(storage: Storage, unfinished: Iterable[WritableFile]) -> None:
+    """Remove and close files that will not be finished, as far as possible.
+
+    In a forked child they are left alone: the parent may go on writing to them.
+    """
+    for file in unfinished:
+        if not file.inherited:
+            with suppress(StorageError):
+                storage.remove(file.path)
+            with suppress(StorageError):
+                file.close()
+
+
 def read_all(storage: Storage, path: str) -> bytes:
     """Return the whole content of a regular file.
 
@@ -165,3 +182,19 @@ def read_all(storage: Storage, path: str) -> bytes:
     finally:
         file.close()
     return bytes(content[:length])
+
+
+def path_text(path: PathLike) -> str:
+    """Return a path as text.
+
+    >>> import pathlib
+    >>> path_text(pathlib.Path("run") / "ckpt")
+    'run/ckpt'
+
+    Raises:
+        TypeError: it is neither `str` nor an `os.PathLike` of `str`.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"the path {text!r} is {type(text).__name__}, expected str or os.PathLike")
+    return text

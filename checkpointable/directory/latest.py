@@ -1,0 +1,172 @@
+"""Which checkpoint is the newest, and whether there is one at all (D-5, I-6).
+
+Damage and races never raise here: whatever cannot be read is no checkpoint, and the next one is
+looked at.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Final
+
+from checkpointable.bundle import files
+from checkpointable.bundle.files import FileKind
+from checkpointable.bundle.reader import open_checkpoint
+from checkpointable.directory.numbers import Candidate, candidates, numbered_checkpoints
+from checkpointable.directory.state_file import STATE_FILE, read_state
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError
+from checkpointable.storage.base import PathLike, Storage, path_text
+from checkpointable.storage.local import LOCAL
+
+#: How many checkpoints a message shows from the beginning and from the end of a long list.
+_SHOWN: Final = 4
+
+
+def latest_checkpoint(
+    directory: PathLike, latest_filename: str | None = None, *, storage: Storage = LOCAL
+) -> str | None:
+    """Return the newest checkpoint of a directory whose index and file lengths are right.
+
+    It is the one that the state file names, or a newer one with a higher number if the program
+    died before it could say so. Where the state file is of no help, the directory is listed:
+    of one name the highest number is the newest, between names the time of the last write decides.
+
+    Args:
+        directory: where to look.
+        latest_filename: the name of the state file, if it is not `checkpoint`.
+        storage: where the directory is.
+
+    Returns:
+        its path, or `None`. Damage, races and a missing directory raise nothing. Thread-safe.
+
+    Example:
+        >>> latest_checkpoint("/no/such/directory") is None
+        True
+    """
+    path = path_text(directory)
+    try:
+        return next(_complete(storage, _newest_first(storage, path, latest_filename)), None)
+    except CheckpointError:
+        return None
+
+
+def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
+    """Tell whether there is a checkpoint at a prefix, with the right index and file lengths.
+
+    Example:
+        >>> checkpoint_exists("/no/such/directory/ckpt")
+        False
+    """
+    return _is_complete(storage, path_text(prefix))
+
+
+def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
+    """Return the prefix that a path means: of a directory, its newest checkpoint.
+
+    The path of an index stands for its checkpoint.
+
+    Raises:
+        CheckpointNotFoundError: there is no checkpoint; the message says what there is.
+        StorageError: the path cannot be looked at.
+    """
+    text = path_text(path)
+    if storage.status(files.index_file(text)) is not None:
+        return text
+    if _is_directory(storage, text):
+        return _newest_in(storage, text)
+    if storage.status(text) is None:
+        raise _not_found(storage, text)
+    directory, base = files.split_path(text)
+    read = files.read_name(base)
+    return files.in_directory(directory, read.prefix) if read.kind is FileKind.INDEX else text
+
+
+def _newest_in(storage: Storage, directory: str) -> str:
+    newest = latest_checkpoint(directory, storage=storage)
+    if newest is None:
+        raise CheckpointNotFoundError(
+            f"{directory}: there is no checkpoint in this directory, or none whose files are"
+            " whole. Give the prefix of a checkpoint, or the directory in which they are saved."
+        )
+    return newest
+
+
+def _not_found(storage: Storage, prefix: str) -> CheckpointNotFoundError:
+    """Describe a missing checkpoint by those that are there."""
+    try:
+        there = [c.prefix for c in numbered_checkpoints(storage, prefix).values()]
+        there = there or sorted(c.prefix for c in candidates(storage, files.split_path(prefix)[0]))
+    except StorageError:
+        there = []
+    shown = there if len(there) <= 2 * _SHOWN else [*there[:_SHOWN], "...", *there[-_SHOWN:]]
+    near = f" There are: {', '.join(shown)}." if there else " Its directory holds none."
+    return CheckpointNotFoundError(f"{prefix}: there is no checkpoint of this name.{near}")
+
+
+def _is_directory(storage: Storage, path: str) -> bool:
+    """Tell whether a path leads to a directory; links on the way are followed."""
+    status = storage.status(posixpath.join(path, "."))
+    return status is not None and status.is_dir
+
+
+def _complete(storage: Storage, prefixes: Iterator[str]) -> Iterator[str]:
+    return (prefix for prefix in prefixes if _is_complete(storage, prefix))
+
+
+def _is_complete(storage: Storage, prefix: str) -> bool:
+    try:
+        open_checkpoint(storage, prefix).close()
+    except CheckpointError:
+        return False
+    return True
+
+
+def _newest_first(storage: Storage, directory: str, filename: str | None) -> Iterator[str]:
+    """Yield the prefixes in a directory, what the state file says first."""
+    state = read_state(storage, directory, filename or STATE_FILE)
+    if state is not None:
+        named = _inside(directory, state.model_checkpoint_path)
+        yield from _newer_than(storage, named)
+        yield named
+    yield from _by_listing(storage, directory)
+
+
+def _inside(directory: str, entry: str) -> str:
+    """Return the path of a state file's entry; nothing outside the directory is looked at (S-1).
+
+    An absolute path is taken for one of this directory, which may have been moved.
+    """
+    if entry.startswith("/") or ".." in entry.split("/"):
+        entry = posixpath.basename(entry)
+    return files.in_directory(directory, posixpath.normpath(entry))
+
+
+def _newer_than(storage: Storage, prefix: str) -> Iterator[str]:
+    """Yield checkpoints of the same name that were written after this one, the newest first."""
+    directory, base = files.split_path(prefix)
+    name, number = files.split_number(base)
+    if number is None:
+        return
+    numbered = numbered_checkpoints(storage, files.in_directory(directory, name))
+    mtime = numbered[number].mtime if number in numbered else 0.0
+    for other in sorted(numbered, reverse=True):
+        if other > number and numbered[other].mtime >= mtime:
+            yield numbered[other].prefix
+
+
+def _by_listing(storage: Storage, directory: str) -> Iterator[str]:
+    """Yield every prefix in a directory, the newest first.
+
+    Of one name the number decides: it is right also where a copy has mixed up the times.
+    """
+    groups: dict[tuple[str, bool], list[Candidate]] = {}
+    for candidate in candidates(storage, directory):
+        groups.setdefault((candidate.name, candidate.number is None), []).append(candidate)
+    for group in groups.values():
+        group.sort(key=lambda candidate: candidate.number or 0)
+    while groups:
+        newest = max(groups, key=lambda key: groups[key][-1].mtime)
+        yield groups[newest].pop().prefix
+        if not groups[newest]:
+            del groups[newest]

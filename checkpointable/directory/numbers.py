@@ -1,0 +1,79 @@
+"""Which checkpoints a directory holds, over all forms on disk. Nothing is opened but bare files."""
+
+from __future__ import annotations
+
+import attrs
+
+from checkpointable.bundle import existing, files
+from checkpointable.bundle.files import FileKind
+from checkpointable.bundle.peek import BUNDLE
+from checkpointable.errors import CheckpointError
+from checkpointable.storage.base import FileStatus, Storage
+
+
+@attrs.frozen
+class Candidate:
+    """A checkpoint that seems to be there: its commit file is. Whether it is whole is not known.
+
+    Attributes:
+        prefix: its path.
+        name: what its prefix is called, without directory and number.
+        number: its number, if it has one.
+        mtime: when its commit file was last written.
+    """
+
+    prefix: str
+    name: str
+    number: int | None
+    mtime: float
+
+
+def candidates(storage: Storage, directory: str) -> list[Candidate]:
+    """Return every checkpoint that seems to be in a directory, one per prefix, in no order.
+
+    Raises:
+        StorageError: the directory cannot be read.
+    """
+    bases = {files.read_name(entry).prefix for entry in storage.list_dir(directory)}
+    found = (_look_at(storage, files.in_directory(directory, base)) for base in bases)
+    return [candidate for candidate in found if candidate is not None]
+
+
+def numbered_checkpoints(storage: Storage, prefix: str) -> dict[int, Candidate]:
+    """Return the numbered checkpoints `PREFIX-1`, `PREFIX-2` and so on, the lowest first.
+
+    Raises:
+        StorageError: the directory cannot be read.
+    """
+    directory, name = files.split_path(prefix)
+    own = [c for c in candidates(storage, directory) if c.name == name]
+    return {c.number: c for c in sorted(own, key=_number) if c.number is not None}
+
+
+def _number(candidate: Candidate) -> int:
+    return candidate.number or 0
+
+
+def _look_at(storage: Storage, prefix: str) -> Candidate | None:
+    status = commit_status(storage, prefix)
+    if status is None:
+        return None
+    return Candidate(prefix, *files.split_number(files.split_path(prefix)[1]), status.mtime)
+
+
+def commit_status(storage: Storage, prefix: str) -> FileStatus | None:
+    """Return the status of the commit file that readers take at a prefix, of whatever form."""
+    for path in (files.index_file(prefix), prefix):
+        try:
+            status = storage.status(path)
+            if status is not None and status.is_file and _may_commit(storage, path, prefix):
+                return status
+        except CheckpointError:  # It vanished, or cannot be opened.
+            continue
+    return None
+
+
+def _may_commit(storage: Storage, path: str, prefix: str) -> bool:
+    """Tell whether a file is a commit file; a bare name says nothing, so its bytes must."""
+    is_bare = path == prefix and files.read_name(path).kind is FileKind.BARE
+    return not is_bare or existing.is_ours(storage, BUNDLE, path)
