@@ -27,7 +27,14 @@ from checkpointable.format.records import (
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
 from checkpointable.graph.walk import Key, Walk
-from checkpointable.names import PY_STATE, VARIABLE_VALUE, attribute_key, check_local_name, shorten
+from checkpointable.names import (
+    MAX_LOCAL_NAME,
+    PY_STATE,
+    VARIABLE_VALUE,
+    attribute_key,
+    check_local_name,
+    shorten,
+)
 from checkpointable.trackable.arrays import array_refusal
 from checkpointable.trackable.base import Trackable
 from checkpointable.trackable.children import Kind, namedtuple_fields, type_name
@@ -38,12 +45,14 @@ _Tensor = npt.NDArray[Any] | Blob
 
 _TRACKABLE: Final = Kind.TRACKABLE
 _CONTAINERS: Final = (Kind.LIST, Kind.TUPLE, Kind.DICT)
-_NODE_KINDS: Final = dict.fromkeys(Kind, NodeKind.VALUE) | {
+_BY_KIND: Final = {
     Kind.TRACKABLE: NodeKind.OBJECT,
     Kind.LIST: NodeKind.LIST,
     Kind.TUPLE: NodeKind.TUPLE,
     Kind.DICT: NodeKind.DICT,
 }
+# By the number of the kind: a dict would hash an Enum member, which is slow.
+_NODE_KINDS: Final = (0, *(int(_BY_KIND.get(kind, NodeKind.VALUE)) for kind in Kind))
 _LONGEST_LABEL: Final = 200
 
 
@@ -63,15 +72,14 @@ def take_snapshot(walk: Walk, metadata: Mapping[str, Any] | None = None) -> Snap
         NotCheckpointableError: what was declared cannot be stored, or a Variable has no value.
     """
     walk.refuse_unsupported()
-    names = _Names()
+    names: dict[str, int] = {}
     values = _Values(walk, names)
     counts = [
         values.add(node, kind, obj)
         for node, (kind, obj) in enumerate(zip(walk.kinds, walk.objects, strict=True))
     ]
-    kinds = {kind: int(_NODE_KINDS[kind]) for kind in Kind}
     graph = ObjectGraph(
-        kinds=np.array([kinds[kind] for kind in walk.kinds], np.uint8),
+        kinds=np.array([_NODE_KINDS[kind] for kind in walk.kinds], np.uint8),
         labels=_labels(walk, names),
         attribute_counts=_column(counts),
         **values.columns(),
@@ -82,23 +90,23 @@ def take_snapshot(walk: Walk, metadata: Mapping[str, Any] | None = None) -> Snap
     return Snapshot(graph, values.tensors, values.inline, dict(metadata or {}))
 
 
-class _Names(dict[str, int]):
-    """The table of names: each gets its number when it is first asked for."""
-
-    def __missing__(self, name: str) -> int:
-        number = self[name] = len(self)
-        return number
+def _number(names: dict[str, int], name: str) -> int:
+    """Return the number of a name in the table, a new one if it is asked for the first time."""
+    return names.setdefault(name, len(names))
 
 
 class _Values:
     """The attributes of the nodes, in their order, and the values that these number."""
 
-    def __init__(self, walk: Walk, names: _Names) -> None:
+    def __init__(self, walk: Walk, names: dict[str, int]) -> None:
         self.tensors: list[_Tensor] = []
         self.inline: list[bytes] = []
         self._walk = walk
         self._names = names
-        self._attributes: list[tuple[int, int, int, int]] = []
+        self._attribute_names: list[int] = []
+        self._kinds = bytearray()
+        self._numbers: list[int] = []
+        self._full_names: list[int] = []
         self._by_type: dict[type[Any], Callable[[int, Any], int]] = {}
 
     def add(self, node: int, kind: Kind, value: Any) -> int:
@@ -118,15 +126,13 @@ class _Values:
 
     def columns(self) -> dict[str, Column]:
         """Return the columns of the attributes, inline values numbered after the tensors."""
-        rows = np.array(self._attributes, np.int64).reshape(-1, 4)
-        values = rows[:, 2]
+        numbers = np.array(self._numbers, np.int64)
+        numbers[numbers < 0] = len(self.tensors) - 1 - numbers[numbers < 0]
         return {
-            "attribute_names": rows[:, 0].astype(np.uint32),
-            "attribute_kinds": rows[:, 1].astype(np.uint8),
-            "attribute_values": np.where(values < 0, len(self.tensors) - 1 - values, values).astype(
-                np.uint32
-            ),
-            "attribute_full_names": rows[:, 3].astype(np.uint32),
+            "attribute_names": _column(self._attribute_names),
+            "attribute_kinds": np.frombuffer(bytes(self._kinds), np.uint8),
+            "attribute_values": numbers.astype(np.uint32),
+            "attribute_full_names": _column(self._full_names),
         }
 
     def _taker(self, cls: type[Trackable]) -> Callable[[int, Any], int]:
@@ -143,9 +149,10 @@ class _Values:
                 node, "is a Variable without a value. Assign one, or restore it, before saving"
             )
         full_name = NOTHING
-        if variable.name is not None:
-            check_local_name(variable.name, self._walk.paths.shown(node))
-            full_name = self._names[variable.name]
+        name = variable.name
+        if name is not None:
+            self._check_name(node, name)
+            full_name = _number(self._names, name)
         array = _stored(variable.storage_array())
         self._add_tensor(VARIABLE_VALUE, AttributeKind.VARIABLE, array, full_name)
         return 1
@@ -159,8 +166,7 @@ class _Values:
             self._add_tensor(VARIABLE_VALUE, AttributeKind.PYTHON, Blob("python", (), data))
             return 1
         self.inline.append(data)
-        row = (self._names[VARIABLE_VALUE], AttributeKind.PYTHON, -len(self.inline), NOTHING)
-        self._attributes.append(row)
+        self._add(VARIABLE_VALUE, AttributeKind.PYTHON, -len(self.inline), NOTHING)
         return 1
 
     def _add_state(self, node: int, state: PythonState) -> int:
@@ -182,7 +188,7 @@ class _Values:
             )
         for name, value in given.items():
             array = self._ask(node, value) if callable(value) else value
-            check_local_name(name, self._walk.paths.shown(node))
+            self._check_name(node, name)
             self._add_tensor(name, AttributeKind.TENSOR, self._tensor(node, name, array))
         return len(given)
 
@@ -209,8 +215,18 @@ class _Values:
     def _add_tensor(
         self, name: str, kind: AttributeKind, tensor: _Tensor, full_name: int = NOTHING
     ) -> None:
-        self._attributes.append((self._names[name], kind, len(self.tensors), full_name))
+        self._add(name, kind, len(self.tensors), full_name)
         self.tensors.append(tensor)
+
+    def _add(self, name: str, kind: AttributeKind, number: int, full_name: int) -> None:
+        self._attribute_names.append(_number(self._names, name))
+        self._kinds.append(kind)
+        self._numbers.append(number)
+        self._full_names.append(full_name)
+
+    def _check_name(self, node: int, name: str) -> None:
+        if not name.isascii() or len(name) > MAX_LOCAL_NAME:
+            check_local_name(name, self._walk.paths.full(node))
 
     def _refusal(self, node: int, what: str) -> NotCheckpointableError:
         path = self._walk.paths.full(node)
@@ -228,7 +244,7 @@ def _stored(array: npt.NDArray[Any]) -> _Tensor:
     return array
 
 
-def _labels(walk: Walk, names: _Names) -> Column:
+def _labels(walk: Walk, names: dict[str, int]) -> Column:
     """Return the type labels of objects, and of containers that are of a subclass."""
     known: dict[type[Any], int] = {list: NOTHING, tuple: NOTHING, dict: NOTHING}
     labels = []
@@ -238,13 +254,13 @@ def _labels(walk: Walk, names: _Names) -> Column:
             cls = type(obj)
             if cls not in known:
                 text = cls.__qualname__[:_LONGEST_LABEL].encode(errors="replace").decode()
-                known[cls] = names[text]
+                known[cls] = _number(names, text)
             label = known[cls]
         labels.append(label)
     return _column(labels)
 
 
-def _edges(walk: Walk, names: _Names) -> dict[str, Column]:
+def _edges(walk: Walk, names: dict[str, int]) -> dict[str, Column]:
     """Return the columns of the edges; positions in lists and tuples have no names."""
     counts: list[int] = []
     nodes: list[int] = []
@@ -258,10 +274,10 @@ def _edges(walk: Walk, names: _Names) -> dict[str, Column]:
         for name, child in edges:
             nodes.append(child)
             if type(name) is str:
-                name_numbers.append(names[name])
+                name_numbers.append(_number(names, name))
                 key_kinds.append(KeyKind.STRING)
             else:
-                name_numbers.append(names[str(name)] if is_dict else NOTHING)
+                name_numbers.append(_number(names, str(name)) if is_dict else NOTHING)
                 key_kinds.append(KeyKind.INTEGER if is_dict else KeyKind.STRING)
     return {
         "child_counts": _column(counts),

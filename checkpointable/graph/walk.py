@@ -173,7 +173,7 @@ def _explore(found: Walk, attached: Sequence[tuple[str, object]]) -> list[Omissi
     numbers = found._numbers = {id(objects[0]): 0}
     classifier = found.classifier
     kind_of, children_of, items_of = classifier.kind, classifier.children, classifier.items
-    checked: set[Key] = set()
+    checked: set[str] = set()
     doubtful: list[Omission] = []
     passed: list[PassedOver] = []
     for node, obj in enumerate(objects):  # It grows meanwhile.
@@ -207,7 +207,7 @@ def _explore(found: Walk, attached: Sequence[tuple[str, object]]) -> list[Omissi
                 names.append(name)
                 if is_shared:
                     numbers[id(value)] = child
-            if name not in checked:
+            if type(name) is str and name not in checked:
                 _check_name(found, node, name)
                 checked.add(name)
             edges.append((name, child))
@@ -262,12 +262,12 @@ def _mark_declared(
     found.omissions.extend(doubtful)
 
 
-def _check_name(found: Walk, node: int, name: Key) -> None:
+def _check_name(found: Walk, node: int, name: str) -> None:
     """Refuse a name that no checkpoint can hold; its path is only made for the error."""
     try:
-        check_local_name(str(name), "")
+        check_local_name(name, "")
     except NotCheckpointableError:
-        check_local_name(str(name), found.paths.full(node))
+        check_local_name(name, found.paths.full(node))
 
 
 def _root_kind(root: object) -> Kind:

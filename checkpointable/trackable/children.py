@@ -18,11 +18,9 @@ import attrs
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.trackable.contents import (
     CONTAINERS,
-    HOLDS_ARRAY,
     HOLDS_TRACKABLE,
     Contents,
     Kind,
-    Refusal,
     container_kind,
     type_name,
 )
@@ -50,7 +48,6 @@ TRACKED_FIELD: Final = "checkpointable.tracked"
 
 #: A longer integer key has more than 4 KiB of decimals.
 _MAX_KEY_BITS: Final = 13_000
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 #: What was passed over: the name, the value, and why if it is not simply undeclared.
 PassedOver = tuple[str, Any, str | None]
@@ -69,28 +66,16 @@ def trackable_children(self: Owner) -> Mapping[str, object]:
 
 
 @final
-class Classifier:
+class Classifier(Contents):
     """Tells children from other attributes, by type rather than by object.
 
-    One serves one walk. It remembers what containers hold, so it must not outlive a change of
+    One serves one walk: it remembers what containers hold, so it must not outlive a change of
     them. Not thread-safe.
     """
 
     def __init__(self) -> None:
-        self._contents = Contents()
+        super().__init__()
         self._plans: dict[type[Any], _Plan] = {}
-
-    def kind(self, value: object) -> Kind:
-        """Return how a value is stored; `UNSUPPORTED` if it cannot be."""
-        return self._contents.kind(value)
-
-    def refusal(self, value: object) -> Refusal:
-        """Say why a value of kind `UNSUPPORTED` cannot be stored."""
-        return self._contents.refusal(value)
-
-    def holds_array(self, value: object) -> bool:
-        """Tell whether a value is an array, or a container that holds one at any depth."""
-        return bool(self._contents.bits(value) & HOLDS_ARRAY)
 
     def children(
         self, obj: Owner, passed: list[PassedOver] | None = None
@@ -115,16 +100,12 @@ class Classifier:
         """Return the children that the rule gives, whether or not the class overrides it."""
         plan = self._plan(type(obj))
         tracking = peek_tracking(obj)
-        attributes = plan.attributes(obj, tracking)
-        declared, untracked = (
-            _declared(plan, tracking),
-            tracking.untracked if tracking else _NOTHING,
-        )
-        bits, children = self._contents.bits, []
-        for name, value in attributes:
+        declared, untracked = _declared(plan, tracking), tracking.untracked if tracking else ()
+        bits, children = self.bits, []
+        for name, value in plan.attributes(obj, tracking):
             if name in untracked:
                 continue
-            if name in declared or bits(value) & HOLDS_TRACKABLE:
+            if bits(value) & HOLDS_TRACKABLE or name in declared:
                 children.append((name, value))
             elif passed is not None:
                 passed.append((name, value, None))
@@ -228,6 +209,8 @@ class _Plan:
 
     def attributes(self, obj: Any, tracking: Tracking | None) -> list[tuple[str, Any]]:
         """Return every attribute that has a value, and whatever `track` declared."""
+        if not self.slots and not self.declared and tracking is None:
+            return list(obj.__dict__.items()) if self.has_dict else []
         found = []
         for name, member in self.slots:
             value = _slot_value(member, obj)

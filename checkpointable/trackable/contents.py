@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from enum import Enum, IntEnum
-from typing import Any, Final, cast, final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -55,7 +55,6 @@ class Refusal:
     reason: str
 
 
-@final
 class Contents:
     """The kinds of values; what containers hold is found out once for each container.
 
@@ -91,6 +90,10 @@ class Contents:
             self._survey(value)
             known = self._surveyed[id(value)]
         return known[1]
+
+    def holds_array(self, value: object) -> bool:
+        """Tell whether a value is an array, or a container that holds one at any depth."""
+        return bool(self.bits(value) & HOLDS_ARRAY)
 
     def refusal(self, value: object) -> Refusal:
         """Say why a value of kind `UNSUPPORTED` cannot be stored."""

@@ -83,7 +83,8 @@ class Variable(ArrayOperators, Trackable):
         Raises:
             RuntimeError: it has no value yet.
         """
-        self._let_come_in()
+        if waiting.anything():
+            self._let_come_in()
         if not self._initialized:
             raise RuntimeError(
                 f"{self!r} has no value yet. Assign one with assign(), restore a checkpoint, or"
@@ -94,7 +95,8 @@ class Variable(ArrayOperators, Trackable):
     @property
     def initialized(self) -> bool:
         """Whether it has a value."""
-        self._let_come_in()
+        if waiting.anything():
+            self._let_come_in()
         return self._initialized
 
     @property
@@ -143,7 +145,8 @@ class Variable(ArrayOperators, Trackable):
             >>> Variable([1, 2]).assign([3, 4]).value
             array([3, 4])
         """
-        self._let_come_in()
+        if waiting.anything():
+            self._let_come_in()
         storage = self.storage_array()
         if np.shape(value) != storage.shape:
             raise ValueError(
@@ -213,10 +216,9 @@ class Variable(ArrayOperators, Trackable):
 
     def _let_come_in(self) -> None:
         """Let waiting values come in before a Variable is used that no restore has given one."""
-        if waiting.anything():
-            tracking = peek_tracking(self)
-            if tracking is None or not tracking.restored:
-                waiting.settle()
+        tracking = peek_tracking(self)
+        if tracking is None or not tracking.restored:
+            waiting.settle()
 
 
 Trackable.variable_class = Variable
