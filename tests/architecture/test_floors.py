@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.source import REPOSITORY, TREES, imported, nodes, room
 
-GROUND = {"errors", "names", "options", "plain"}
+GROUND = {"errors", "names", "options", "plain", "version"}
 BYTES = GROUND | {"storage", "format", "bundle", "directory"}
 BRIDGE = BYTES | {"trackable", "graph"}
 #: Every room, and the rooms that it may import from.
@@ -19,6 +19,7 @@ FLOORS: dict[str, set[str]] = {
     "names": {"errors"},
     "options": {"errors"},
     "plain": set(),
+    "version": set(),
     "storage": GROUND,
     "format": GROUND | {"storage"},
     "bundle": GROUND | {"storage", "format"},

@@ -94,14 +94,15 @@ def measure(title: str, arrays: Sequence[Array], raw: Raw, directory: Path, turn
         scratch.mkdir()
 
     scratch.mkdir()
+    memory = timing.peak_growth(save)  # first, while no freed memory lies about to be used again
+    clear()
     saving = {raw.name: lambda: raw.write(scratch / "raw", values), "Checkpoint.write": save}
     seconds = timing.best(saving, turns, clear)
-    memory = timing.peak_growth(save)
     print(timing.table(f"Save {title}", seconds, raw.name, size, note(memory)))
 
     raw.write(scratch / "raw", values)
-    status = checkpoint.read(scratch / "ckpt")  # warm up; the files stay for the measured turns
-    status.assert_consumed()
+    save()
+    memory = timing.peak_growth(lambda: checkpoint.read(scratch / "ckpt").assert_consumed())
     restoring = {
         raw.name: lambda: raw.read(scratch / "raw", values),
         "Checkpoint.read": lambda: checkpoint.read(scratch / "ckpt"),
@@ -110,7 +111,6 @@ def measure(title: str, arrays: Sequence[Array], raw: Raw, directory: Path, turn
         ).assert_consumed(),
     }
     seconds = timing.best(restoring, turns)
-    memory = timing.peak_growth(lambda: checkpoint.read(scratch / "ckpt"))
     print(timing.table(f"Restore {title}", seconds, raw.name, size, note(memory)), "\n")
     shutil.rmtree(scratch)
 
