@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from checkpointable.bundle import files
@@ -46,6 +46,10 @@ class Driver(Protocol):
         """Tell whether the file is a commit file of this format."""
 
 
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 class RawReader(CommitFileReader):
     """Looks into the commit files of `RawDriver`."""
 
@@ -65,11 +69,18 @@ class RawDriver:
     Args:
         shards: how many shards a checkpoint has.
         shard_bytes: how long each is.
+        token: what makes a shard's token from its data.
     """
 
-    def __init__(self, shards: int = 2, shard_bytes: int = 5000) -> None:
+    def __init__(
+        self,
+        shards: int = 2,
+        shard_bytes: int = 5000,
+        token: Callable[[bytes], str] = _digest,
+    ) -> None:
         self._shards = shards
         self._shard_bytes = shard_bytes
+        self._token = token
         self._reader = RawReader()
 
     def save(
@@ -91,7 +102,7 @@ class RawDriver:
                 file = commit.create_shard(shard)
                 file.write([data[:1000], data[1000:]])
                 commit.seal_shard(shard)
-                tokens.append(_token(data))
+                tokens.append(self._token(data))
             if options.single_file:
                 commit.file.write([self._data(value, 0)])
             commit.file.write([_seal({"value": value, "tokens": tokens})])
@@ -131,17 +142,13 @@ class RawDriver:
         return random.Random(value * 100 + shard).randbytes(self._shard_bytes)
 
 
-def _token(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
 def _seal(record: dict[str, object]) -> bytes:
     text = json.dumps(record).encode()
-    return b"RAW-CHECKPOINT" + _token(text).encode() + text
+    return b"RAW-CHECKPOINT" + _digest(text).encode() + text
 
 
 def _unseal(content: bytes, path: str) -> dict[str, list[str]]:
     head, token, text = content[:14], content[14:30], content[30:]
-    if head != b"RAW-CHECKPOINT" or token != _token(text).encode():
+    if head != b"RAW-CHECKPOINT" or token != _digest(text).encode():
         raise CorruptCheckpointError(f"{path}: is damaged", file=path)
     return dict(json.loads(text))

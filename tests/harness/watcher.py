@@ -93,11 +93,9 @@ class _Watch:
 
     def _see_remove(self, operation: Remove) -> None:
         kind = _kind(operation.path)
-        if kind is FileKind.SHARD and self._durable:
-            if self._waits(operation.path, FileKind.INDEX) or self._waits(
-                operation.path, FileKind.BARE
-            ):
-                self._breach("D-1: a shard is removed before the index's names are synced", operation)
+        waits = any(self._waits(operation.path, commit) for commit in _COMMIT)
+        if kind is FileKind.SHARD and self._durable and waits:
+            self._breach("D-1: a shard is removed before the index's names are synced", operation)
         if kind in _COMMIT:
             self._note(operation.path, "removed")
 

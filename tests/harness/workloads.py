@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import attrs
 
 from checkpointable.bundle.files import FileKind, read_name
 from checkpointable.errors import CheckpointError, CheckpointWarning
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import Storage
+from checkpointable.storage.base import Storage, WritableFile
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.crash import Crash
 from tests.harness.driving import Driver
 from tests.harness.recording import Failed, Killed, Operation, RecordingStorage, Started, Told
+from tests.harness.wrapping import WrappedStorage
 
 #: Files that no save of "ckpt" may touch.
 STRANGERS: Mapping[str, bytes] = {
@@ -29,6 +30,10 @@ STRANGERS: Mapping[str, bytes] = {
 }
 
 PREFIX = "/run/ckpt"
+
+#: After how many operations a first writer dies, by default: in mid-write, between the renames,
+#: before and after the last sync of an overwriting save with two shards.
+KILLS = (3, 10, 13, 14)
 
 
 @attrs.frozen
@@ -109,10 +114,8 @@ def _die(
     **fields: bool,
 ) -> None:
     storage.kill_after(operations)
-    try:
+    with suppress(Killed):
         save_value(driver, storage, through, value, **fields)
-    except Killed:
-        pass
     storage.revive()
 
 
@@ -126,7 +129,28 @@ def _killed_then_saved(operations: int, **fields: bool) -> Callable[..., None]:
     return run
 
 
-def workloads(kills: range = range(3, 24, 4)) -> list[Workload]:
+def _two_writers(driver: Driver, storage: RecordingStorage, through: Storage) -> None:
+    """Let a second save begin and end while the first one has written nothing but a shard."""
+    save_value(driver, storage, _Interrupted(driver, storage, through), 31, numbered=True)
+
+
+class _Interrupted(WrappedStorage):
+    """Lets another save happen when the second file is created."""
+
+    def __init__(self, driver: Driver, storage: RecordingStorage, inner: Storage) -> None:
+        super().__init__(inner)
+        self._driver = driver
+        self._storage = storage
+        self._created = 0
+
+    def create(self, path: str) -> WritableFile:
+        self._created += 1
+        if self._created == 2:
+            save_value(self._driver, self._storage, self.inner, 32, numbered=True)
+        return super().create(path)
+
+
+def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
     """Return the situations; `kills`: after how many operations a first writer dies in some."""
     single = {"single_file": True}
     numbered = {"numbered": True}
@@ -140,6 +164,7 @@ def workloads(kills: range = range(3, 24, 4)) -> list[Workload]:
         Workload("overwrite, one file", _prepared(1, **single), _saved(12, **single)),
         Workload("one file over index", _prepared(1), _saved(12, **single)),
         Workload("index over one file", _prepared(1, **single), _saved(12)),
+        Workload("two writers", _nothing, _two_writers),
         Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),  # type: ignore[arg-type]
     ]
     for kill in kills:
@@ -172,8 +197,7 @@ def record(
 ) -> tuple[RecordingStorage, dict[int, str]]:
     """Run a workload; return its recording and which values were safe before, and where.
 
-    Args:
-        wrap: what the driver saves through instead of the recording storage itself: a mutant.
+    The driver saves through `wrap(storage)`, which may be a mutant.
     """
     first = RecordingStorage(DiskImage(dict(STRANGERS)))
     workload.prepare(driver, first)

@@ -1,0 +1,44 @@
+"""What every test has: the order watcher, and the figures printed at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.recording import RecordingStorage
+from tests.harness.watcher import breaches
+
+_FIGURES = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin without figures."""
+    config.stash[_FIGURES] = {}
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Hold what a test measured; all figures are printed at the end of the run."""
+    return request.config.stash[_FIGURES]
+
+
+@pytest.fixture(autouse=True)
+def _order_watcher() -> Iterator[None]:
+    """Check every recording that a test makes against the order rules (I-17)."""
+    RecordingStorage.made.clear()
+    yield
+    found = [breach for storage in RecordingStorage.made for breach in breaches(storage.log)]
+    RecordingStorage.made.clear()
+    assert found == []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the figures."""
+    if not config.stash[_FIGURES]:
+        return
+    terminalreporter.section("figures")
+    for name, figure in sorted(config.stash[_FIGURES].items()):
+        terminalreporter.write_line(f"{name}: {figure}")
