@@ -119,6 +119,11 @@ def in_directory(directory: str, name: str) -> str:
     return name if directory == "." else posixpath.join(directory, name)
 
 
+def in_directory_of(prefix: str, name: str) -> str:
+    """Return the path of a name in the directory of a prefix."""
+    return in_directory(split_path(prefix)[0], name)
+
+
 def index_file(prefix: str) -> str:
     """Return the path of the commit file of the usual form."""
     return f"{prefix}.index"

@@ -13,6 +13,7 @@ from checkpointable.bundle.files import FileKind, read_name
 from checkpointable.errors import CheckpointError
 from checkpointable.format.frame import MAGIC
 from checkpointable.format.index import decode_index
+from checkpointable.format.single import FOOTER_MAGIC
 from checkpointable.storage.base import Storage, read_all
 
 
@@ -35,7 +36,7 @@ class BundleReader(CommitFileReader):
             file.close()
         if not file.status.size:
             return read_name(path).kind is FileKind.INDEX
-        return head == MAGIC or tail == MAGIC[::-1]
+        return head == MAGIC or tail == FOOTER_MAGIC
 
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         """Return the tokens that an index names; `None` if it cannot be read."""

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import Final
 
 from checkpointable.bundle import files
-from checkpointable.bundle.files import FileKind
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import Candidate, candidates, numbered_checkpoints
 from checkpointable.directory.state_file import STATE_FILE, read_state
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
-
-#: How many checkpoints a message shows from the beginning and from the end of a long list.
-_SHOWN: Final = 4
 
 
 def latest_checkpoint(
@@ -64,44 +59,22 @@ def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
 def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
     """Return the prefix that a path means: of a directory, its newest checkpoint.
 
-    The path of an index stands for its checkpoint.
+    Any other path is returned as it is; whether there is a checkpoint is found when it is opened.
 
     Raises:
-        CheckpointNotFoundError: there is no checkpoint; the message says what there is.
+        CheckpointNotFoundError: the directory holds no checkpoint.
         StorageError: the path cannot be looked at.
     """
     text = path_text(path)
-    if storage.status(files.index_file(text)) is not None:
+    if storage.status(files.index_file(text)) is not None or not _is_directory(storage, text):
         return text
-    if _is_directory(storage, text):
-        return _newest_in(storage, text)
-    if storage.status(text) is None:
-        raise _not_found(storage, text)
-    directory, base = files.split_path(text)
-    read = files.read_name(base)
-    return files.in_directory(directory, read.prefix) if read.kind is FileKind.INDEX else text
-
-
-def _newest_in(storage: Storage, directory: str) -> str:
-    newest = latest_checkpoint(directory, storage=storage)
+    newest = latest_checkpoint(text, storage=storage)
     if newest is None:
         raise CheckpointNotFoundError(
-            f"{directory}: there is no checkpoint in this directory, or none whose files are"
-            " whole. Give the prefix of a checkpoint, or the directory in which they are saved."
+            f"{text}: there is no checkpoint in this directory, or none whose files are whole."
+            " Give the prefix of a checkpoint, or the directory in which they are saved."
         )
     return newest
-
-
-def _not_found(storage: Storage, prefix: str) -> CheckpointNotFoundError:
-    """Describe a missing checkpoint by those that are there."""
-    try:
-        there = [c.prefix for c in numbered_checkpoints(storage, prefix).values()]
-        there = there or sorted(c.prefix for c in candidates(storage, files.split_path(prefix)[0]))
-    except StorageError:
-        there = []
-    shown = there if len(there) <= 2 * _SHOWN else [*there[:_SHOWN], "...", *there[-_SHOWN:]]
-    near = f" There are: {', '.join(shown)}." if there else " Its directory holds none."
-    return CheckpointNotFoundError(f"{prefix}: there is no checkpoint of this name.{near}")
 
 
 def _is_directory(storage: Storage, path: str) -> bool:
