@@ -1,0 +1,88 @@
+"""Save and restore the state of a Python program as an object graph.
+
+The names below are the whole public interface; `docs/quickstart.md` shows how they are used.
+"""
+
+from checkpointable.checkpoint import Checkpoint
+from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointExistsError,
+    CheckpointNotFoundError,
+    CheckpointWarning,
+    CorruptCheckpointError,
+    DirectoryInUseError,
+    IncompatibleCheckpointError,
+    MissingDependencyError,
+    NotCheckpointableError,
+    StorageError,
+    TensorNotFoundError,
+    UndeclaredStateWarning,
+    UnmatchedError,
+    UnsupportedFormatError,
+)
+from checkpointable.format.source import Finding
+from checkpointable.graph.view import TrackableView
+from checkpointable.options import RestoreOptions, SaveOptions
+from checkpointable.reading import (
+    CheckpointReader,
+    StoredTensor,
+    list_variables,
+    load,
+    load_checkpoint,
+    load_variable,
+    verify,
+)
+from checkpointable.restore.report import Entry, Report
+from checkpointable.restore.status import (
+    CheckpointLoadStatus,
+    InitializationOnlyStatus,
+    LoadStatus,
+)
+from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.fields import tracked
+from checkpointable.trackable.state import PythonState
+from checkpointable.trackable.variable import Variable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointExistsError",
+    "CheckpointLoadStatus",
+    "CheckpointNotFoundError",
+    "CheckpointReader",
+    "CheckpointWarning",
+    "CorruptCheckpointError",
+    "DirectoryInUseError",
+    "Entry",
+    "Finding",
+    "IncompatibleCheckpointError",
+    "InitializationOnlyStatus",
+    "LoadStatus",
+    "MissingDependencyError",
+    "NoDependency",
+    "NotCheckpointableError",
+    "PythonState",
+    "Report",
+    "RestoreOptions",
+    "SaveOptions",
+    "StorageError",
+    "StoredTensor",
+    "TensorNotFoundError",
+    "Trackable",
+    "TrackableView",
+    "UndeclaredStateWarning",
+    "UnmatchedError",
+    "UnsupportedFormatError",
+    "Variable",
+    "checkpoint_exists",
+    "latest_checkpoint",
+    "list_variables",
+    "load",
+    "load_checkpoint",
+    "load_variable",
+    "tracked",
+    "verify",
+]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 
@@ -18,7 +20,7 @@ class Waiting(Protocol):
         """React to `name` having been assigned, or tracked, on `owner`."""
 
     def settle(self, owner: Any) -> None:
-        """Look for what has come into the containers of `owner`."""
+        """Look for what has come without an assignment, such as items of plain containers."""
 
 
 #: Guards every settling, which any thread may trigger.
@@ -27,7 +29,11 @@ lock: Final = threading.RLock()
 #: The objects at which something waits, by identity. Empty: nothing waits anywhere.
 _owners: Final[dict[int, tuple[weakref.ref[Any], Waiting]]] = {}
 
-_settling: list[bool] = []
+#: Those of them at which something may come without an assignment.
+_polled: Final[set[int]] = set()
+
+#: Not empty while the restore engine itself assigns; only touched under the lock.
+_quiet: Final[list[None]] = []
 
 
 def anything() -> bool:
@@ -41,27 +47,35 @@ def get(owner: Any) -> Waiting | None:
     return entry[1] if entry is not None else None
 
 
-def put(owner: Any, waiting: Waiting) -> None:
+def put(owner: Any, what: Waiting, *, polled: bool) -> None:
     """Let something wait at an object, until it is dropped or the object dies."""
     identity = id(owner)
 
     def forget(_: object) -> None:
         _owners.pop(identity, None)
+        _polled.discard(identity)
 
-    _owners[identity] = (weakref.ref(owner, forget), waiting)
+    _owners[identity] = (weakref.ref(owner, forget), what)
+    (_polled.add if polled else _polled.discard)(identity)
 
 
 def drop(owner: Any) -> None:
     """Note that nothing waits at an object any more."""
     _owners.pop(id(owner), None)
+    _polled.discard(id(owner))
 
 
 def assigned(owner: Any, name: str) -> None:
-    """Give what waits at `owner` under `name` to the value just assigned there."""
+    """Give what waits at `owner` under `name` to the value just assigned there.
+
+    Raises:
+        IncompatibleCheckpointError: it does not fit. The attribute is set, its value is not.
+    """
     entry = _owners.get(id(owner))
     if entry is not None:
         with lock:
-            entry[1].assigned(owner, name)
+            if not _quiet:
+                entry[1].assigned(owner, name)
 
 
 def settle() -> None:
@@ -71,16 +85,24 @@ def settle() -> None:
         IncompatibleCheckpointError: an object has come that its value does not fit. It is raised
             once; the report keeps it.
     """
-    if not _owners:
+    if not _polled:
         return
     with lock:
-        if _settling:
+        if _quiet:
             return
-        _settling.append(True)
+        for identity in list(_polled):
+            entry = _owners.get(identity)
+            owner = entry[0]() if entry is not None else None
+            if entry is not None and owner is not None:
+                entry[1].settle(owner)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold the lock and let nothing come while the restore engine matches and assigns."""
+    with lock:
+        _quiet.append(None)
         try:
-            for reference, waiting in list(_owners.values()):
-                owner = reference()
-                if owner is not None:
-                    waiting.settle(owner)
+            yield
         finally:
-            _settling.clear()
+            _quiet.pop()

@@ -1,0 +1,335 @@
+"""`Checkpoint`: the verbs that save and restore an object graph."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from checkpointable.bundle.commit import begin
+from checkpointable.bundle.reader import open_checkpoint
+from checkpointable.bundle.writer import write_bundle
+from checkpointable.directory.latest import resolve
+from checkpointable.directory.state_file import record_latest
+from checkpointable.errors import CheckpointError, CheckpointWarning, NotCheckpointableError
+from checkpointable.graph.snapshot import take_snapshot
+from checkpointable.graph.view import warn_undeclared
+from checkpointable.graph.walk import Walk, walk
+from checkpointable.names import SAVE_COUNTER, join_all, shorten
+from checkpointable.options import RestoreOptions, SaveOptions, build_options
+from checkpointable.restore.deferred import pending_paths
+from checkpointable.restore.restoration import Restoration, Roots
+from checkpointable.restore.status import (
+    CheckpointLoadStatus,
+    InitializationOnlyStatus,
+    LoadStatus,
+)
+from checkpointable.storage.base import PathLike, path_text
+from checkpointable.storage.local import LOCAL
+from checkpointable.trackable import waiting
+from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.children import Classifier
+from checkpointable.trackable.contents import Kind
+from checkpointable.trackable.variable import Variable
+
+
+class Checkpoint(Trackable):
+    """Saves and restores a group of objects and everything they lead to.
+
+    All its public attributes are state. They may be added, replaced and deleted later.
+
+    Not thread-safe, except that several threads may save at once: each gets a number of its own.
+
+    Args:
+        root: the object at which the graph begins: a Trackable, a list, a dict, or a weak
+            reference to one. Without it the `Checkpoint` itself is the root.
+        dependencies: further named values: Trackables, arrays, plain values, or containers of
+            these. With a `root`, they are further edges of its node.
+
+    Raises:
+        NotCheckpointableError: a value cannot be saved.
+        ValueError: a name is that of a method, or the root uses it for another object.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import checkpointable as ckpt
+        >>> class Model(ckpt.Trackable):
+        ...     def __init__(self):
+        ...         self.w = ckpt.Variable(np.zeros(3))
+        >>> model = Model()
+        >>> checkpoint = ckpt.Checkpoint(model=model, step=0)
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     model.w.assign([1, 2, 3])
+        ...     checkpoint.step += 1
+        ...     path = checkpoint.save(directory + "/ckpt")
+        ...     model.w.assign([0, 0, 0])
+        ...     status = checkpoint.restore(path).assert_consumed()
+        <Variable float64 (3,): array([1., 2., 3.])>
+        <Variable float64 (3,): array([0., 0., 0.])>
+        >>> model.w.value, checkpoint.step
+        (array([1., 2., 3.]), 1)
+    """
+
+    declares_all = True
+
+    def __init__(self, root: Any = None, **dependencies: Any) -> None:
+        if root is not None and not isinstance(root, weakref.ref):
+            _check_root(root)
+        self._root: Any = NoDependency(root)
+        self._counter: Any = NoDependency(None)
+        for name, value in dependencies.items():
+            setattr(self, name, value)
+        if root is not None:
+            _check_names(self.root, dependencies)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            _check_dependency(name, value)
+        super().__setattr__(name, value)
+
+    @property
+    def root(self) -> Any:
+        """The object at which the graph begins.
+
+        Raises:
+            CheckpointError: it was given as a weak reference, and has gone since.
+        """
+        root = self._root
+        if isinstance(root, weakref.ref):
+            root = root()
+            if root is None:
+                raise CheckpointError(
+                    "the root of this Checkpoint was given as a weak reference, and is gone. Keep"
+                    " the root alive as long as it is saved or restored."
+                )
+        return self if root is None else root
+
+    @property
+    def save_counter(self) -> Variable:
+        """How many times `save` was called, over all runs (int64)."""
+        if self._counter is None:
+            self._counter = _new_counter(0)
+        counter: Variable = self._counter
+        return counter
+
+    def save(self, file_prefix: PathLike, options: SaveOptions | None = None, **fields: Any) -> str:
+        """Write the next numbered checkpoint, `PREFIX-1`, `PREFIX-2`, and so on.
+
+        The number is one more than the larger of the save counter and the highest number present.
+        A numbered checkpoint is never replaced. The state file `checkpoint` in the same
+        directory then names the new one as the latest.
+
+        Args:
+            file_prefix: directory and beginning of the name; missing directories are made.
+            options: how to write.
+            fields: fields of `SaveOptions`, which override those of `options`.
+
+        Returns:
+            the path of the checkpoint.
+
+        Raises:
+            NotCheckpointableError: something declared cannot be saved.
+            StorageError: the storage failed.
+
+        A failed or interrupted save changes nothing: no number is used, no counter moves, every
+        older checkpoint stays whole. When the call returns, the checkpoint survives a power cut
+        (unless `durable=False`).
+        """
+        settings = build_options(SaveOptions, options, fields)
+        path = self._save(path_text(file_prefix), settings, numbered=True)
+        try:
+            record_latest(LOCAL, path)
+        except CheckpointError as error:
+            warnings.warn(
+                f"{path} is saved, but the state file beside it is not up to date: {error}",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        return path
+
+    def write(
+        self, file_prefix: PathLike, options: SaveOptions | None = None, **fields: Any
+    ) -> str:
+        """Write a checkpoint under exactly this prefix; one that stands there is replaced.
+
+        The replacement is atomic: at every instant, and after every crash, the prefix leads to
+        the old checkpoint or to the new one. No counter moves, no state file is written.
+
+        Args:
+            file_prefix: directory and name; missing directories are made.
+            options: how to write.
+            fields: fields of `SaveOptions`, which override those of `options`.
+
+        Returns:
+            the path of the checkpoint.
+
+        Raises:
+            CheckpointExistsError: what stands there may not be replaced.
+            NotCheckpointableError: something declared cannot be saved.
+            StorageError: the storage failed.
+        """
+        settings = build_options(SaveOptions, options, fields)
+        return self._save(path_text(file_prefix), settings, numbered=False)
+
+    def restore(
+        self, save_path: PathLike | None, options: RestoreOptions | None = None, **fields: Any
+    ) -> LoadStatus:
+        """Give all objects their values from a checkpoint, now or when they come into being.
+
+        Everything is checked before anything is assigned; values whose objects do not exist yet
+        wait for them. The save counter is restored too.
+
+        Args:
+            save_path: a checkpoint, or a directory: its newest one. `None`: nothing is restored,
+                and every assertion of the returned status raises.
+            options: what to restore.
+            fields: fields of `RestoreOptions`, which override those of `options`.
+
+        Returns:
+            a status that says what matched: see `LoadStatus`.
+
+        Raises:
+            CheckpointNotFoundError: there is no checkpoint.
+            IncompatibleCheckpointError: values do not fit; nothing was changed.
+            CorruptCheckpointError: the files are damaged; its report lists what was assigned.
+            UnmatchedError: `defer=False`, and not everything matched; nothing was changed.
+        """
+        had_counter = self._counter is not None
+        if not had_counter:
+            self._counter = _new_counter(0)
+        try:
+            return self.read(save_path, options, **fields)
+        except BaseException:
+            if not had_counter:
+                self._counter = None
+            raise
+
+    def read(
+        self, save_path: PathLike | None, options: RestoreOptions | None = None, **fields: Any
+    ) -> LoadStatus:
+        """Do as `restore`, but do not create a save counter.
+
+        Args:
+            save_path: as in `restore`.
+            options: as in `restore`.
+            fields: as in `restore`.
+
+        Returns:
+            as `restore`.
+
+        Raises:
+            CheckpointError: as `restore`.
+        """
+        settings = build_options(RestoreOptions, options, fields)
+        if save_path is None:
+            return InitializationOnlyStatus()
+        path = resolve(save_path)
+        waiting.settle()
+        source = open_checkpoint(LOCAL, path)
+        try:
+            restoration = Restoration(
+                source, lambda: open_checkpoint(LOCAL, path), settings, self, _roots
+            )
+            restoration.restore()
+        except BaseException:
+            source.close()
+            raise
+        return CheckpointLoadStatus(restoration)
+
+    def _save(self, file_prefix: str, options: SaveOptions, *, numbered: bool) -> str:
+        waiting.settle()
+        counter = int(self._counter.value) if self._counter is not None else 0
+        with begin(LOCAL, file_prefix, options, numbered=numbered, counter=counter) as commit:
+            number = commit.number
+            graph = self._walk(number)
+            _warn_before_saving(graph)
+            write_bundle(commit, take_snapshot(graph, options.metadata), options)
+        if number is not None:
+            self.save_counter.assign(number)
+        return commit.prefix
+
+    def _walk(self, number: int | None) -> Walk:
+        """Walk the graph, with the save counter as it will be once the save has succeeded."""
+        root, attached = _roots(self)
+        if number is not None:
+            attached = [(n, v) for n, v in attached if n != SAVE_COUNTER]
+            attached.append((SAVE_COUNTER, _new_counter(number)))
+        return walk(root, attached)
+
+
+def _roots(checkpoint: Checkpoint) -> Roots:
+    """Return the root of a checkpoint, and the further named edges of its node."""
+    root = checkpoint.root
+    attached = [] if root is checkpoint else Classifier().children(checkpoint)
+    if checkpoint._counter is not None:
+        attached.append((SAVE_COUNTER, checkpoint._counter))
+    return root, attached
+
+
+def _new_counter(number: int) -> Variable:
+    return Variable(np.int64(number), name=SAVE_COUNTER)
+
+
+def _check_root(root: Any) -> None:
+    kind = Classifier().kind(root)
+    is_container = isinstance(root, (list, dict))
+    if kind is not Kind.TRACKABLE and not is_container:
+        raise NotCheckpointableError(
+            f"root is a {type(root).__qualname__}, expected a Trackable, a list, a dict, or a weak"
+            " reference to one. Give values by name: Checkpoint(model=model, step=0)."
+        )
+
+
+def _check_dependency(name: str, value: Any) -> None:
+    """Refuse a name that means something else, and a value that cannot be saved."""
+    if hasattr(Checkpoint, name):
+        raise ValueError(
+            f"{name!r} is a method or property of Checkpoint, so nothing can be saved under it."
+            " Choose another name."
+        )
+    if isinstance(value, NoDependency):
+        return
+    classifier = Classifier()
+    if classifier.kind(value) is Kind.UNSUPPORTED:
+        refusal = classifier.refusal(value)
+        path = join_all((name, *refusal.trail))
+        raise NotCheckpointableError(
+            f"{shorten(path)} is a {refusal.type}: {refusal.reason}.", path=path
+        )
+
+
+def _check_names(root: Any, dependencies: Mapping[str, Any]) -> None:
+    """Refuse a dependency under a name that the root uses for another object."""
+    classifier = Classifier()
+    if isinstance(root, Trackable):
+        children: dict[str, Any] = dict(classifier.children(root))
+    else:
+        children = {str(key): value for key, value in classifier.items(root)}
+    for name, value in dependencies.items():
+        if name in children and children[name] is not value:
+            raise ValueError(
+                f"the root has another object under the name {name!r}, a"
+                f" {type(children[name]).__qualname__}. Choose another name for the dependency."
+            )
+
+
+def _warn_before_saving(graph: Walk) -> None:
+    """Say what the save will not hold: undeclared state, and values that still wait."""
+    warn_undeclared(graph)
+    trackables = (
+        o for o, kind in zip(graph.objects, graph.kinds, strict=True) if kind is Kind.TRACKABLE
+    )
+    paths = pending_paths(trackables)
+    if paths:
+        more = f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""
+        warnings.warn(
+            f"saving while restored values still wait for their objects: {', '.join(paths[:5])}"
+            f"{more}. The new checkpoint will not hold them. Create the objects first, or call"
+            " status.expect_partial() if this is intended.",
+            CheckpointWarning,
+            stacklevel=4,
+        )

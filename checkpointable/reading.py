@@ -1,0 +1,342 @@
+"""Look into checkpoints without the program that saved them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.bundle.reader import open_checkpoint
+from checkpointable.bundle.verify import verify_checkpoint
+from checkpointable.directory.latest import resolve
+from checkpointable.errors import TensorNotFoundError, UnsupportedFormatError
+from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
+from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph
+from checkpointable.format.source import CheckpointSource, Finding
+from checkpointable.graph.tree import LEFT_OUT, build_tree
+from checkpointable.names import (
+    PY_STATE,
+    SAVE_COUNTER,
+    VARIABLE_VALUE,
+    Paths,
+    attribute_key,
+    shorten,
+)
+from checkpointable.storage.base import PathLike
+from checkpointable.storage.local import LOCAL
+
+Array = npt.NDArray[Any]
+
+
+@final
+@attrs.frozen(repr=False)
+class StoredTensor:
+    """One tensor of an open checkpoint: read when it is asked for, whole or in part.
+
+    Attributes:
+        key: its key.
+        shape: its shape.
+        dtype: its dtype; `object` for strings.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    _source: CheckpointSource
+    _number: int
+
+    def __getitem__(self, index: Any) -> Array:
+        """Return a part of the tensor (basic indexing), reading only the bytes that it needs."""
+        return self._source.read_slice(self._number, index)
+
+    def numpy(self) -> Array:
+        """Return the whole tensor as a new array."""
+        if self._source.tensors[self._number].dtype == BYTES:
+            whole = np.empty((), object)
+            whole[()] = self._source.value(self._number)
+            return whole
+        return self._source.read(self._number)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.numpy().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"<StoredTensor {shorten(self.key)} {self.dtype} {self.shape}>"
+
+
+@final
+class CheckpointReader:
+    """An open checkpoint, read on demand; every byte that is read is verified.
+
+    It holds the files open until `close`, or until it is dropped. Thread-safe. Use it as a
+    context manager.
+
+    Attributes:
+        path: the prefix of the checkpoint.
+        graph: the stored object graph.
+        metadata: what was saved with `SaveOptions(metadata=...)`.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import checkpointable as ckpt
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = ckpt.Checkpoint(w=np.arange(6), step=3).write(directory + "/model")
+        ...     with ckpt.load_checkpoint(path) as reader:
+        ...         reader.keys(), reader["w"][2:4], reader["step"]
+        (['w/.ATTRIBUTES/VARIABLE_VALUE'], array([2, 3]), 3)
+    """
+
+    def __init__(self, source: CheckpointSource) -> None:
+        self._source = source
+        self.path = source.path
+        self.graph: ObjectGraph | None = source.graph
+        self.metadata: Mapping[str, Any] = source.metadata
+        self._by_key = dict(_values_by_key(source))
+
+    def keys(self) -> list[str]:
+        """Return the keys of all tensors, sorted."""
+        return sorted(key for key, value in self._by_key.items() if self._is_tensor(value))
+
+    def has_tensor(self, key: str) -> bool:
+        """Tell whether there is a tensor of that key or object path."""
+        value = self._find(key)
+        return value is not None and self._is_tensor(value)
+
+    def get_tensor(self, key: str) -> Array:
+        """Return a tensor as a new array; strings as dtype object.
+
+        Args:
+            key: a key, or the path of an object whose value it is.
+
+        Raises:
+            TensorNotFoundError: there is none.
+            CorruptCheckpointError: it is damaged.
+        """
+        return self._tensor(key).numpy()
+
+    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of all tensors by key."""
+        return {key: self._tensor(key).shape for key in self.keys()}
+
+    def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
+        """Return the dtypes of all tensors by key."""
+        return {key: self._tensor(key).dtype for key in self.keys()}
+
+    def debug_string(self) -> str:
+        """Return one line for each tensor: key, dtype and shape."""
+        tensors = [self._tensor(key) for key in self.keys()]
+        return "\n".join(f"{t.key} ({t.dtype}) {list(t.shape)}" for t in tensors)
+
+    def __getitem__(self, path: str) -> Any:
+        """Return what stands at an object path or key: a `StoredTensor`, or a plain value.
+
+        Raises:
+            TensorNotFoundError: nothing with a value stands there.
+        """
+        value = self._find(path)
+        if value is not None and not self._is_tensor(value):
+            return self._source.value(value)
+        return self._tensor(path)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._find(path) is not None
+
+    def close(self) -> None:
+        """Close the files; calling it twice is harmless."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _find(self, path: str) -> int | None:
+        value = self._by_key.get(path)
+        return self._by_key.get(attribute_key(path, VARIABLE_VALUE)) if value is None else value
+
+    def _is_tensor(self, value: int) -> bool:
+        tensors = self._source.tensors
+        return value < len(tensors) and tensors[value].dtype != PYTHON
+
+    def _tensor(self, path: str) -> StoredTensor:
+        value = self._find(path)
+        if value is None or not self._is_tensor(value):
+            what = "holds a plain value under" if value is not None else "holds no tensor"
+            last = path.rpartition("/")[2]
+            near = [k for k in self.keys() if last in k][:5] or self.keys()[:5]
+            raise TensorNotFoundError(
+                f"{self.path}: {what} {shorten(path)!r}. It holds {', '.join(near) or 'none'}."
+                " See keys() for all."
+            )
+        key = path if path in self._by_key else attribute_key(path, VARIABLE_VALUE)
+        info = self._source.tensors[value]
+        return StoredTensor(key, info.shape, numpy_dtype(info.dtype), self._source, value)
+
+
+def load_checkpoint(path: PathLike) -> CheckpointReader:
+    """Open a checkpoint for reading its tensors one by one.
+
+    Args:
+        path: a checkpoint, or a directory: its newest one.
+
+    Raises:
+        CheckpointNotFoundError: there is none.
+        CorruptCheckpointError: the index or the length of a file is wrong.
+    """
+    return CheckpointReader(_open(path))
+
+
+def list_variables(path: PathLike) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the (key, shape) pairs of all tensors of a checkpoint, sorted.
+
+    Args:
+        path: a checkpoint, or a directory: its newest one.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError: as `load_checkpoint`.
+
+    Example:
+        >>> import tempfile
+        >>> import checkpointable as ckpt
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = ckpt.Checkpoint(w=ckpt.Variable([1, 2])).write(directory + "/model")
+        ...     ckpt.list_variables(path)
+        [('w/.ATTRIBUTES/VARIABLE_VALUE', (2,))]
+    """
+    with load_checkpoint(path) as reader:
+        return list(reader.get_variable_to_shape_map().items())
+
+
+def load_variable(path: PathLike, name: str) -> Array:
+    """Return one tensor of a checkpoint.
+
+    Args:
+        path: a checkpoint, or a directory: its newest one.
+        name: its key, or the path of the object whose value it is.
+
+    Raises:
+        TensorNotFoundError: there is none of that name.
+        CheckpointNotFoundError, CorruptCheckpointError: as `load_checkpoint`.
+    """
+    with load_checkpoint(path) as reader:
+        return reader.get_tensor(name)
+
+
+def load(path: PathLike) -> Any:
+    """Return a whole checkpoint as nested dicts, lists, tuples, arrays and plain values.
+
+    Objects become dicts of their children; a Variable, or an array, becomes an array; what was
+    shared is shared. No class of the program that saved it is needed.
+
+    Args:
+        path: a checkpoint, or a directory: its newest one.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError: as `load_checkpoint`.
+
+    Example:
+        >>> import tempfile
+        >>> import checkpointable as ckpt
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = ckpt.Checkpoint(layers=[{"w": ckpt.Variable([1])}], step=3).write(
+        ...         directory + "/model"
+        ...     )
+        ...     ckpt.load(path)
+        {'layers': [{'w': array([1])}], 'step': 3}
+    """
+    source = _open(path)
+    try:
+        return _Loader(source).tree()
+    finally:
+        source.close()
+
+
+def verify(path: PathLike) -> list[Finding]:
+    """Read every byte of a checkpoint and return what is wrong with it; empty if nothing is.
+
+    Args:
+        path: a checkpoint, or a directory: its newest one.
+
+    Raises:
+        CheckpointNotFoundError: there is none. Damage is never raised, always returned.
+    """
+    return verify_checkpoint(LOCAL, resolve(path))
+
+
+def _open(path: PathLike) -> CheckpointSource:
+    return open_checkpoint(LOCAL, resolve(path))
+
+
+def _values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
+    """Yield the key and the number of every value."""
+    graph, paths = source.graph, Paths()
+    if graph is None:
+        return
+    seen = {0}
+    queue = deque([(0, 0)])
+    while queue:
+        node, number = queue.popleft()
+        for attribute in graph.attributes(node):
+            yield attribute_key(paths.full(number), attribute.name), attribute.value
+        for name, child in graph.children(node):
+            if child not in seen:
+                seen.add(child)
+                queue.append((child, paths.add(number, name)))
+
+
+class _Loader:
+    """Builds the tree of a whole checkpoint."""
+
+    def __init__(self, source: CheckpointSource) -> None:
+        if source.graph is None:
+            raise UnsupportedFormatError(f"{source.path}: holds no object graph to load.")
+        self._source = source
+        self._graph = source.graph
+        self._counter = dict(source.graph.children(0)).get(SAVE_COUNTER)
+        self._arrays = self._read_all()
+
+    def tree(self) -> Any:
+        """Return the tree below the root; the save counter is no part of it."""
+        return build_tree(self._graph, 0, self._leaf, self._own_values)
+
+    def _read_all(self) -> dict[int, Array]:
+        """Read all tensors of fixed item size at once."""
+        tensors = self._source.tensors
+        numbers = [i for i, t in enumerate(tensors) if t.dtype not in (STRING, PYTHON, BYTES)]
+        arrays = [np.empty(tensors[i].shape, numpy_dtype(tensors[i].dtype)) for i in numbers]
+        self._source.read_into(numbers, arrays)
+        return dict(zip(numbers, arrays, strict=True))
+
+    def _leaf(self, node: int) -> Any:
+        """Return the value of a node that is nothing else; the others are built."""
+        if node == self._counter:
+            return LEFT_OUT
+        attributes = self._graph.attributes(node)
+        if len(attributes) != 1 or self._graph.children(node):
+            return NotImplemented
+        is_value = attributes[0].name in (VARIABLE_VALUE, PY_STATE)
+        return self._value(attributes[0]) if is_value else NotImplemented
+
+    def _own_values(self, node: int) -> dict[str, Any]:
+        return {a.name: self._value(a) for a in self._graph.attributes(node)}
+
+    def _value(self, attribute: Attribute) -> Any:
+        value = self._arrays.get(attribute.value)
+        if value is not None:
+            return value[()] if attribute.kind is AttributeKind.SCALAR else value
+        tensors = self._source.tensors
+        if attribute.value < len(tensors) and tensors[attribute.value].dtype == STRING:
+            return self._source.read(attribute.value)
+        return self._source.value(attribute.value)

@@ -1,0 +1,162 @@
+"""Give live objects the values that a plan decided on: the only place where a restore changes them.
+
+Tensors come first, in bulk and verified on the way; then what runs code of the user's classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import numpy as np
+
+from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
+from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
+from checkpointable.format.records import TensorInfo
+from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.places import Place, Rebinding
+from checkpointable.restore.plan import Array, Give, Plan, is_read_target
+
+if TYPE_CHECKING:
+    from checkpointable.restore.restoration import Restoration
+
+#: How many bytes of values that must be converted are held at a time.
+_CONVERTED_AT_ONCE: Final = 64 << 20
+
+
+@attrs.define(slots=True)
+class Assignment:
+    """One run of giving values.
+
+    Attributes:
+        done: the path numbers of what was given, in order; exact when an error ends the run.
+        arrays: the (node, array) pairs of stored arrays and what became of them.
+    """
+
+    restoration: Restoration
+    done: list[int] = attrs.field(factory=list)
+    arrays: list[tuple[int, Any]] = attrs.field(factory=list)
+
+    def run(self, plan: Plan) -> None:
+        """Give everything that the plan holds.
+
+        Raises:
+            CorruptCheckpointError, StorageError: a value could not be read.
+            IncompatibleCheckpointError: code of the user's raised; that error is its cause.
+        """
+        source = self.restoration.open_source()
+        rebinding = Rebinding(plan.again)
+        direct = [g for g in plan.gives if _is_direct(g)]
+        self._read(source, direct, [g.target for g in direct if g.target is not None])
+        for give in direct:
+            self._arrived(give, give.target)
+        for give, value in self._other_values(source, plan.gives):
+            self._hand_over(give, value, rebinding)
+        for tensors in plan.tensors:
+            values = {name: _read_any(source, n) for name, n in tensors.numbers.items()}
+            self._call(tensors.path, lambda t=tensors, v=values: t.receive(v))
+            self.done.append(tensors.path)
+        for finish in plan.finish:
+            finish(rebinding.put)
+        self._call(0, rebinding.finish)
+
+    def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:
+        done: list[int] = []
+        try:
+            source.read_into([g.number for g in gives], targets, done)
+        except BaseException:
+            self.done.extend(gives[i].path for i in done if gives[i].target is targets[i])
+            raise
+
+    def _other_values(
+        self, source: CheckpointSource, gives: list[Give]
+    ) -> Iterator[tuple[Give, Any]]:
+        """Yield what is not read straight into a live array, in bounded batches."""
+        batch: list[Give] = []
+        size = 0
+        for give in gives:
+            if _is_direct(give):
+                continue
+            info = give.info
+            if info is None or info.dtype in UNSIZED:
+                yield give, give.plain if info is None else source.read(give.number)
+                continue
+            batch.append(give)
+            size += info.size * item_size(info.dtype)
+            if size >= _CONVERTED_AT_ONCE:
+                yield from self._read_batch(source, batch)
+                batch, size = [], 0
+        yield from self._read_batch(source, batch)
+
+    def _read_batch(
+        self, source: CheckpointSource, batch: list[Give]
+    ) -> Iterator[tuple[Give, Array]]:
+        arrays = [_empty(g.info) for g in batch if g.info is not None]
+        self._read(source, batch, arrays)
+        yield from zip(batch, arrays, strict=True)
+
+    def _hand_over(self, give: Give, value: Any, rebinding: Rebinding) -> None:
+        if give.convert is not None:
+            value = give.convert(value)
+        if give.target is not None:
+            target = give.target
+            np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+            value = target
+        for place in give.places:
+            self._put(give, place, value, rebinding)
+        if give.receive is not None:
+            give.receive(value)
+        self._arrived(give, value)
+
+    def _put(self, give: Give, place: Place, value: Any, rebinding: Rebinding) -> None:
+        self._call(give.path, lambda: rebinding.put(place, value))
+
+    def _arrived(self, give: Give, value: Any) -> None:
+        self.done.append(give.path)
+        if give.given is not None:
+            give.given()
+        elif give.node >= 0 and isinstance(value, np.ndarray):
+            self.arrays.append((give.node, value))
+
+    def _call(self, path: int, action: Any) -> None:
+        """Run what may run code of the user's; its errors become ours, with their cause."""
+        try:
+            action()
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise IncompatibleCheckpointError(
+                f"{self.restoration.paths.shown(path)}: the object refused the stored value:"
+                f" {type(error).__name__}: {error}. See what its class asks for."
+            ) from error
+
+
+def equal_values(source: CheckpointSource, first: int, second: int) -> bool:
+    """Tell whether two stored values are the same, bit for bit."""
+    a, b = _read_any(source, first), _read_any(source, second)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        same = (a.dtype, a.shape) == (b.dtype, b.shape)
+        if same and a.dtype.hasobject:
+            return bool(np.array_equal(a, b))
+        return same and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and bool(a == b)
+
+
+def _is_direct(give: Give) -> bool:
+    """Tell whether a stored tensor can be read straight into its live array."""
+    target, info = give.target, give.info
+    if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
+        return False
+    return is_read_target(target, info, numpy_dtype(info.dtype))
+
+
+def _empty(info: TensorInfo) -> Array:
+    return np.empty(info.shape, numpy_dtype(info.dtype))
+
+
+def _read_any(source: CheckpointSource, number: int) -> Any:
+    tensors = source.tensors
+    if number >= len(tensors) or tensors[number].dtype in ("python", "bytes"):
+        return source.value(number)
+    return source.read(number)

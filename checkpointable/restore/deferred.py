@@ -1,0 +1,216 @@
+"""Stored values that wait for objects, kept where the objects will come in (R-9 to R-13)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from checkpointable.restore.places import Names, Place
+from checkpointable.restore.plan import Wait
+from checkpointable.restore.selection import Trail
+from checkpointable.trackable import waiting
+from checkpointable.trackable.base import Trackable
+from checkpointable.trackable.children import ABSENT, Classifier
+
+if TYPE_CHECKING:
+    from checkpointable.restore.restoration import Restoration
+
+_CONTAINERS: Final = (list, tuple, dict)
+
+
+@attrs.frozen(slots=True, eq=False)
+class Position:
+    """A stored node that waits, of one restore."""
+
+    restoration: Restoration
+    node: int
+    path: int
+    trail: Trail
+
+
+class WaitingValues:
+    """What waits at one object, by the names that lead from it to where the value will stand."""
+
+    def __init__(self) -> None:
+        #: By the names of the container (none: the object itself), then by the last name.
+        self._waiting: dict[Names, dict[str | None, list[Position]]] = {}
+        self._polled = False
+
+    def add(self, owner: Any, names: Names, position: Position) -> None:
+        """Let a stored node wait."""
+        parent, last = names[:-1], names[-1]
+        group = self._waiting.setdefault(parent, {})
+        if last not in group and group and _number(last) < _number(next(reversed(group))):
+            group[last] = []
+            self._waiting[parent] = group = dict(sorted(group.items(), key=lambda i: _number(i[0])))
+        group.setdefault(last, []).append(position)
+        self._polled = self._polled or _comes_silently(owner, names)
+        waiting.put(owner, self, polled=self._polled)
+
+    def pending(self) -> Iterator[tuple[Restoration, str]]:
+        """Yield the restores whose values wait here, and the paths of those values."""
+        for group in self._waiting.values():
+            for positions in group.values():
+                for position in positions:
+                    if position.restoration.is_pending(position.node):
+                        yield position.restoration, position.restoration.paths.shown(position.path)
+
+    def assigned(self, owner: Any, name: str) -> None:
+        """Look at what has come with the assignment of an attribute."""
+        come = [
+            (*parent, last)
+            for parent, group in self._waiting.items()
+            for last in group
+            if (parent[0] if parent else last) == name
+        ]
+        if come:
+            self._look(owner, come)
+
+    def settle(self, owner: Any) -> None:
+        """Look at what has come into containers, or is shown by an overridden method."""
+        come = [names for parent in self._waiting for names in self._candidates(owner, parent)]
+        if come:
+            self._look(owner, come)
+
+    def _candidates(self, owner: Any, parent: Names) -> Iterator[Names]:
+        """Yield the names in one container under which there may be something now."""
+        group = self._waiting[parent]
+        if not parent:
+            shows = _overrides_children(owner)
+            for last in group:
+                value = _first(owner, last)
+                if shows or (isinstance(value, _CONTAINERS) and len(value)):
+                    yield (last,)
+            return
+        container = _first(owner, parent[0])
+        for name in parent[1:]:
+            container = _item(container, name)
+        if not isinstance(container, _CONTAINERS) or not len(container):
+            return
+        if isinstance(container, dict) and len(container) < len(group):
+            yield from ((*parent, str(key)) for key in container if str(key) in group)
+            return
+        for last in group:
+            if isinstance(container, list) and _number(last) >= len(container):
+                return  # the positions are in ascending order
+            if _item(container, last) not in (ABSENT, None):
+                yield (*parent, last)
+
+    def _look(self, owner: Any, come: list[Names]) -> None:
+        """Give what waits under these names to what stands there, if it is a child."""
+        classifier = Classifier()
+        children = dict(classifier.children(owner))
+        errors: list[Exception] = []
+        for names in sorted(come, key=len):
+            if names[0] is None or names[0] in children:
+                place, live = _resolve(classifier, owner, names)
+                if place is not None:
+                    self._arrive(owner, names, place, live, errors)
+        self._polled = any(
+            _comes_silently(owner, (*parent, last))
+            for parent, group in self._waiting.items()
+            for last in (group if not parent else [""])
+        )
+        if self._waiting:
+            waiting.put(owner, self, polled=self._polled)
+        else:
+            waiting.drop(owner)
+        if errors:
+            raise errors[0]
+
+    def _arrive(
+        self, owner: Any, names: Names, place: Place, live: Any, errors: list[Exception]
+    ) -> None:
+        """Give what waits there to what has come, the newest restore first (R-11)."""
+        for position in self._take(names):
+            try:
+                position.restoration.arrive(
+                    place, live, position.node, position.path, position.trail
+                )
+            except Exception as error:  # raised by the caller once all have had their turn
+                errors.append(error)
+            _, live = _resolve(Classifier(), owner, names)
+
+    def _take(self, names: Names) -> list[Position]:
+        group = self._waiting.get(names[:-1], {})
+        positions = group.pop(names[-1], [])
+        if not group:
+            self._waiting.pop(names[:-1], None)
+        return sorted(positions, key=lambda p: -p.restoration.order)
+
+
+def wait(restoration: Restoration, what: Wait) -> None:
+    """Let a stored node wait at an object."""
+    values = waiting.get(what.owner)
+    if not isinstance(values, WaitingValues):
+        values = WaitingValues()
+    values.add(what.owner, what.names, Position(restoration, what.node, what.path, what.trail))
+
+
+def pending_paths(objects: Iterable[Any]) -> list[str]:
+    """Return the paths of values that wait at some objects and that nobody said may be left."""
+    found: dict[str, None] = {}
+    for owner in objects if waiting.anything() else ():
+        values = waiting.get(owner)
+        if isinstance(values, WaitingValues):
+            found.update({p: None for r, p in values.pending() if not r.partial_expected})
+    return list(found)
+
+
+def announce(edges: Iterable[tuple[Any, Names]]) -> None:
+    """Let older restores know of values that a newer one has just put where they wait."""
+    if waiting.anything():
+        for owner, names in edges:
+            if names[0] is not None:
+                waiting.assigned(owner, names[0])
+
+
+def _overrides_children(owner: Any) -> bool:
+    return type(owner).trackable_children is not Trackable.trackable_children
+
+
+def _comes_silently(owner: Any, names: Names) -> bool:
+    """Tell whether something may come there without an assignment to the owner."""
+    return (
+        len(names) > 1
+        or _overrides_children(owner)
+        or isinstance(_first(owner, names[0]), _CONTAINERS)
+    )
+
+
+def _first(owner: Any, first: str | None) -> Any:
+    """Return what stands under the first name, whether or not it is a child."""
+    return owner.root if first is None else Classifier().peek(owner, first)
+
+
+def _number(name: str | None) -> int:
+    return int(name) if name is not None and name.isdecimal() else 0
+
+
+def _item(container: Any, name: str | None) -> Any:
+    """Return what a plain container holds under a local name."""
+    if isinstance(container, dict):
+        if name in container:
+            return container[name]
+        return next((v for k, v in container.items() if str(k) == name), ABSENT)
+    if isinstance(container, tuple) and name in getattr(container, "_fields", ()):
+        return getattr(container, str(name))
+    if isinstance(container, (list, tuple)) and name is not None and name.isdecimal():
+        return container[int(name)] if int(name) < len(container) else ABSENT
+    return ABSENT
+
+
+def _resolve(classifier: Classifier, owner: Any, names: Names) -> tuple[Place | None, Any]:
+    """Return the place at the end of the names, and what stands there."""
+    live = _first(owner, names[0])
+    place = Place(owner, names[:1], owner, names[0])
+    for name in names[1:]:
+        if not isinstance(live, _CONTAINERS):
+            return None, ABSENT
+        key = next((key for key, _ in classifier.items(live) if str(key) == name), ABSENT)
+        if key is ABSENT:
+            return None, ABSENT
+        place, live = place.item(live, str(name), key), _item(live, name)
+    return (None, ABSENT) if live is ABSENT else (place, live)

@@ -1,0 +1,126 @@
+"""What one run of matching found: what to give to whom, what waits, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.format.records import TensorInfo
+from checkpointable.restore.places import Names, Place
+from checkpointable.restore.selection import Trail
+
+Array = npt.NDArray[Any]
+
+
+@attrs.define(slots=True, eq=False)
+class Give:
+    """One value to read and to give to a live object.
+
+    Attributes:
+        path: the number of its path.
+        node: the stored node that holds it; -1 for an item of a stored plain value.
+        number: the number of the stored value; -1 for a `plain` one that is known already.
+        info: dtype and shape of a stored tensor; `None` for a Python value.
+        plain: the Python value, where `info` is `None`.
+        target: the array to write into; `None`: a new value is made and handed on.
+        convert: makes the live value of the stored one.
+        places: where a new value is put.
+        receive: called with the new value, after `places`.
+        given: called once the value has arrived.
+    """
+
+    path: int
+    node: int = -1
+    number: int = -1
+    info: TensorInfo | None = None
+    plain: Any = None
+    target: Array | None = None
+    convert: Callable[[Any], Any] | None = None
+    places: list[Place] = attrs.field(factory=list)
+    receive: Callable[[Any], None] | None = None
+    given: Callable[[], None] | None = None
+
+
+@attrs.define(slots=True, eq=False)
+class GiveTensors:
+    """The own tensors of an object that restores itself, by attribute name."""
+
+    path: int
+    receive: Callable[[dict[str, Any]], None]
+    numbers: dict[str, int]
+
+
+@attrs.frozen(slots=True, eq=False)
+class Compare:
+    """Two stored values for one live object: the second is unused if it differs."""
+
+    first: int
+    second: int
+    consumed: tuple[int, str]
+
+
+@attrs.frozen(slots=True, eq=False)
+class Wait:
+    """A stored node that waits for something to come to `owner` under `names`."""
+
+    owner: Any
+    names: Names
+    node: int
+    path: int
+    trail: Trail
+
+
+@attrs.frozen(slots=True)
+class Issue:
+    """Something to report about a value: where, and why."""
+
+    path: int
+    reason: str
+    node: int = -1
+    number: int = -1
+
+
+@attrs.define(slots=True, eq=False)
+class Plan:
+    """Everything that one run of matching decided. Nothing live has been changed.
+
+    Attributes:
+        bound: (stored node, live object) pairs that belong together now.
+        satisfied: (stored node, live object) pairs: the node gives the object its own values.
+        edges: (owner, names) of matched arrays and plain values.
+        consumed: (stored node, attribute) pairs that are matched.
+        exempt: (object, names) of live values that the options leave as they are.
+        lacking: (object, names, reason) of live values that the stored node has none for.
+        again: (tuple, place) pairs: further places of a tuple that may be made anew.
+    """
+
+    gives: list[Give] = attrs.field(factory=list)
+    tensors: list[GiveTensors] = attrs.field(factory=list)
+    finish: list[Callable[[Callable[[Place, Any], None]], None]] = attrs.field(factory=list)
+    compares: list[Compare] = attrs.field(factory=list)
+    waits: list[Wait] = attrs.field(factory=list)
+    bound: list[tuple[int, Any]] = attrs.field(factory=list)
+    satisfied: list[tuple[int, Any]] = attrs.field(factory=list)
+    edges: list[tuple[Any, Names]] = attrs.field(factory=list)
+    consumed: list[tuple[int, str]] = attrs.field(factory=list)
+    exempt: list[tuple[Any, Names]] = attrs.field(factory=list)
+    lacking: list[tuple[Any, Names, str]] = attrs.field(factory=list)
+    again: list[tuple[tuple[Any, ...], Place]] = attrs.field(factory=list)
+    mismatched: list[Issue] = attrs.field(factory=list)
+    split: list[Issue] = attrs.field(factory=list)
+    cast: list[Issue] = attrs.field(factory=list)
+    skipped: list[Issue] = attrs.field(factory=list)
+
+
+def is_read_target(array: Array, info: TensorInfo, dtype: np.dtype[Any]) -> bool:
+    """Tell whether a stored tensor can be read straight into an array."""
+    return (
+        array.flags.c_contiguous
+        and array.dtype == dtype
+        and array.dtype.isnative
+        and array.shape == info.shape
+    )

@@ -1,0 +1,341 @@
+"""What a restore did and did not do, as data first and as a readable tree second (R-22)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import numpy as np
+
+from checkpointable.format.records import Attribute, AttributeKind
+from checkpointable.graph.walk import Walk, walk
+from checkpointable.names import SAVE_COUNTER, Paths, value_path
+from checkpointable.restore.fit import array_dtype_name
+from checkpointable.restore.matching import own_names
+from checkpointable.restore.places import Names
+from checkpointable.restore.plan import Issue
+from checkpointable.restore.selection import Trail
+from checkpointable.restore.stored import CONTAINERS
+from checkpointable.trackable.base import peek_tracking
+from checkpointable.trackable.children import Kind
+from checkpointable.trackable.variable import Variable
+
+if TYPE_CHECKING:
+    from checkpointable.restore.restoration import Restoration
+
+#: The categories of a report, in the order in which it prints them.
+CATEGORIES: Final = (
+    "restored", "pending", "missing", "unused", "mismatched", "split", "cast", "skipped",
+    "untracked",
+)  # fmt: skip
+
+_SHOWN: Final = 10
+_LINES: Final = 200
+_COMPARED: Final = 1000
+
+
+@attrs.frozen(slots=True)
+class Entry:
+    """One value of a report.
+
+    Attributes:
+        path: where it stands, from the root.
+        dtype: of a tensor, its dtype.
+        shape: of a tensor, its shape.
+        reason: why it is in its category.
+        candidates: paths of values that it may have been matched with under another name.
+    """
+
+    path: str
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    reason: str = ""
+    candidates: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = f" {self.dtype} {self.shape}" if self.dtype is not None else ""
+        return f"{self.path}{what}" + (f": {self.reason}" if self.reason else "")
+
+
+@attrs.frozen
+class Report:
+    """What a restore matched and what it did not.
+
+    Attributes:
+        source: the checkpoint.
+        restored: live values that have theirs.
+        pending: stored values that wait for an object.
+        missing: live values that the checkpoint has none for.
+        unused: stored values that no object can take any more.
+        mismatched: values that do not fit.
+        split: stored objects that were given to several live ones.
+        cast: values that were converted.
+        skipped: what the options left out.
+        untracked: attributes that are not part of the object graph.
+    """
+
+    source: str
+    restored: Sequence[Entry] = ()
+    pending: Sequence[Entry] = ()
+    missing: Sequence[Entry] = ()
+    unused: Sequence[Entry] = ()
+    mismatched: Sequence[Entry] = ()
+    split: Sequence[Entry] = ()
+    cast: Sequence[Entry] = ()
+    skipped: Sequence[Entry] = ()
+    untracked: Sequence[Entry] = ()
+
+    @classmethod
+    def of_assigned(cls, restoration: Restoration, done: Iterable[int]) -> Report:
+        """Return the report of a restore that failed: what it had assigned by then."""
+        paths = restoration.paths
+        return cls(restoration.source.path, restored=[Entry(paths.shown(n)) for n in done])
+
+    @classmethod
+    def of_mismatched(cls, restoration: Restoration, issues: Iterable[Issue]) -> Report:
+        """Return the report of values that do not fit."""
+        return cls(restoration.source.path, mismatched=_issues(restoration, issues))
+
+    def why_not_existing_matched(self) -> str:
+        """Return why not every live value has its stored one; empty if all have."""
+        return self._complain(
+            ("missing", "{} of the program found no value in {}"),
+            ("mismatched", "{} did not fit what {} holds"),
+        )
+
+    def why_not_consumed(self) -> str:
+        """Return why the checkpoint and the program do not match in full; empty if they do."""
+        return self._complain(
+            ("missing", "{} of the program found no value in {}"),
+            ("mismatched", "{} did not fit what {} holds"),
+            ("pending", "{} in {} wait for an object that does not exist yet"),
+            ("unused", "{} in {} found no object"),
+            ("split", "{} of {} were given to more than one object"),
+        )
+
+    def _complain(self, *categories: tuple[str, str]) -> str:
+        parts = []
+        for category, phrase in categories:
+            entries: Sequence[Entry] = getattr(self, category)
+            if entries:
+                count = f"{len(entries):,} value{'s' if len(entries) > 1 else ''}"
+                lines = [f"  {_with_hint(entry)}" for entry in entries[:_SHOWN]]
+                if len(entries) > _SHOWN:
+                    lines.append(f"  ... and {len(entries) - _SHOWN:,} more")
+                parts.append("\n".join([phrase.format(count, self.source) + ":", *lines]))
+        if not parts:
+            return ""
+        advice = "See status.report() for all, or status.expect_partial() if this is intended."
+        return "\n".join([*parts, advice])
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{len(getattr(self, category)):,} {category}"
+            for category in CATEGORIES
+            if getattr(self, category)
+        )
+        lines = [f"{self.source}: {counts or 'nothing to restore'}"]
+        for category in CATEGORIES:
+            lines.extend(_tree(category, getattr(self, category)))
+        return "\n".join(lines)
+
+
+def build_report(restoration: Restoration) -> Report:
+    """Compare the live objects, as they are now, with what a restore has matched."""
+    root, attached = restoration.roots()
+    live = walk(root, attached)
+    restored, missing = _live_values(restoration, live)
+    pending, unused = _stored_values(restoration)
+    return Report(
+        source=restoration.source.path,
+        restored=restored,
+        pending=pending,
+        missing=_suggest(missing, [*unused, *pending]),
+        unused=_suggest(unused, missing),
+        mismatched=_issues(restoration, restoration.mismatched),
+        split=_issues(restoration, restoration.split),
+        cast=_issues(restoration, restoration.cast),
+        skipped=_issues(restoration, restoration.skipped),
+        untracked=[Entry(u.path, reason=f"{u.type}: {u.reason}") for u in live.untracked],
+    )
+
+
+def _live_values(restoration: Restoration, live: Walk) -> tuple[list[Entry], list[Entry]]:
+    """Return the live values that were matched and those that were not."""
+    matched: list[Entry] = []
+    missing: list[Entry] = []
+    for number, owners in _selected(restoration, live):
+        value = live.objects[number]
+        if not _has_value(value, live.kinds[number]):
+            continue
+        is_object = live.kinds[number] is Kind.TRACKABLE
+        places: list[tuple[Any, Names]] = [(value, ())] if is_object else owners
+        if any(restoration.is_exempt(*place) for place in places):
+            continue
+        dtype, shape = _dtype_and_shape(value)
+        path = live.paths.shown(number)
+        if any(_is_matched(restoration, *place) for place in places):
+            matched.append(Entry(path, dtype, shape))
+        else:
+            reasons = (restoration.lacking.get((id(owner), names)) for owner, names in places)
+            reason = next(filter(None, reasons), "not in the checkpoint")
+            missing.append(Entry(path, dtype, shape, reason))
+    return matched, missing
+
+
+def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the live nodes that the options include, with the places of arrays and plain values.
+
+    A place is the nearest object and the names from it on, through plain containers.
+    """
+    holder = restoration.holder()
+    first: list[Any] = [(live.objects[0], ())]
+    if live.kinds[0] is not Kind.TRACKABLE:
+        first = [(holder, (None,))]
+    if holder is not live.objects[0]:
+        first.append((holder, ()))
+    places: dict[int, list[tuple[Any, Names]]] = {0: first}
+    included: dict[int, bool] = {}
+    queue: deque[tuple[int, Trail]] = deque([(0, restoration.selection.start())])
+    while queue:
+        number, trail = queue.popleft()
+        if number in included and (included[number] or not trail.included):
+            continue
+        included[number] = trail.included
+        is_object = number != 0 and live.kinds[number] is Kind.TRACKABLE
+        own = [(live.objects[number], ())] if is_object else places[number]
+        for key, child in live.children[number]:
+            followed = restoration.selection.follow(trail, str(key))
+            if followed is None or (number == 0 and key == SAVE_COUNTER):
+                continue
+            here = [(owner, (*names, str(key))) for owner, names in own]
+            places.setdefault(child, []).extend(here)
+            queue.append((child, followed))
+    yield from ((number, places[number]) for number, is_in in included.items() if is_in)
+
+
+def _is_matched(restoration: Restoration, owner: Any, names: Names) -> bool:
+    """Tell whether this restore, or a later one, has given a value there."""
+    tracking = peek_tracking(owner)
+    if not names:
+        later = tracking is not None and tracking.restored > restoration.order
+        return later or restoration.giver(owner) is not None
+    later = tracking is not None and tracking.edges.get(names, 0) > restoration.order
+    return later or restoration.has_edge(owner, names)
+
+
+def _has_value(value: Any, kind: Kind) -> bool:
+    """Tell whether a live node holds a value that a checkpoint should have."""
+    if kind is Kind.TRACKABLE:
+        return bool(own_names(value))
+    if kind is Kind.PLAIN:
+        return value is not None and not (isinstance(value, CONTAINERS) and not value)
+    return kind in (Kind.ARRAY, Kind.SCALAR)
+
+
+def _dtype_and_shape(value: Any) -> tuple[str | None, tuple[int, ...] | None]:
+    array = value.storage_array() if isinstance(value, Variable) else value
+    if isinstance(array, (np.ndarray, np.generic)):
+        return array_dtype_name(np.asarray(array)), array.shape
+    return None, None
+
+
+def _stored_values(restoration: Restoration) -> tuple[list[Entry], list[Entry]]:
+    """Return the stored values that wait, and those that no object can take."""
+    pending: list[Entry] = []
+    unused: list[Entry] = []
+    elsewhere = {issue.node for issue in restoration.mismatched}
+    for node, paths, path in _reachable(restoration):
+        for attribute in restoration.graph.attributes(node):
+            is_open = (node, attribute.name) not in restoration.consumed and node not in elsewhere
+            if is_open and not _is_empty(restoration, attribute):
+                waits = node in restoration.outstanding
+                entry = _stored_entry(restoration, attribute, paths.shown(path), waits)
+                (pending if waits else unused).append(entry)
+    return pending, unused
+
+
+def _reachable(restoration: Restoration) -> Iterator[tuple[int, Paths, int]]:
+    """Yield the stored nodes that the options include, with their paths."""
+    graph, paths, start = restoration.graph, Paths(), restoration.start
+    included: dict[int, tuple[bool, int]] = {}
+    queue: deque[tuple[int, int, Trail]] = deque([(start, 0, restoration.selection.start())])
+    while queue:
+        node, path, trail = queue.popleft()
+        if node in included and (included[node][0] or not trail.included):
+            continue
+        included[node] = (trail.included, included.get(node, (False, path))[1])
+        for name, child in graph.children(node):
+            followed = restoration.selection.follow(trail, name)
+            if followed is None or (node == start == 0 and name == SAVE_COUNTER):
+                continue
+            if child not in included or not included[child][0]:
+                queue.append((child, paths.add(path, name), followed))
+    yield from ((node, paths, path) for node, (is_in, path) in included.items() if is_in)
+
+
+def _is_empty(restoration: Restoration, attribute: Attribute) -> bool:
+    """Tell whether a stored value is an empty container, which never fails a match, or None."""
+    if attribute.kind is not AttributeKind.PYTHON:
+        return False
+    if attribute.value < len(restoration.source.tensors):
+        return False
+    value = restoration.source.value(attribute.value)
+    return value is None or (isinstance(value, CONTAINERS) and not value)
+
+
+def _stored_entry(restoration: Restoration, attribute: Attribute, path: str, waits: bool) -> Entry:
+    tensors = restoration.source.tensors
+    reason = "waits for its object" if waits else "no object took it"
+    path = value_path("" if path == "(root)" else path, attribute.name) or path
+    if attribute.value < len(tensors):
+        info = tensors[attribute.value]
+        return Entry(path, info.dtype, info.shape, reason)
+    return Entry(path, reason=reason)
+
+
+def _issues(restoration: Restoration, issues: Iterable[Issue]) -> list[Entry]:
+    return [Entry(restoration.paths.shown(i.path), reason=i.reason) for i in issues]
+
+
+def _suggest(entries: list[Entry], others: Sequence[Entry]) -> list[Entry]:
+    """Add to the first entries the paths of others of the same dtype and shape, nearest first."""
+    suggested = []
+    for entry in entries[:_SHOWN]:
+        alike = [o for o in others[:_COMPARED] if o.dtype is not None and _kind(o) == _kind(entry)]
+        alike.sort(key=lambda o: -SequenceMatcher(None, o.path, entry.path).ratio())
+        suggested.append(attrs.evolve(entry, candidates=tuple(o.path for o in alike[:3])))
+    return suggested + entries[_SHOWN:]
+
+
+def _kind(entry: Entry) -> tuple[Any, Any]:
+    return entry.dtype, entry.shape
+
+
+def _with_hint(entry: Entry) -> str:
+    if not entry.candidates or entry.reason != "not in the checkpoint":
+        return str(entry)
+    return f"{entry}; it holds {entry.candidates[0]} of the same dtype and shape. Renamed?"
+
+
+def _tree(category: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield the lines of one category: the paths as a tree."""
+    if not entries:
+        return
+    yield f"{category}:"
+    above: list[str] = []
+    for entry in entries[:_LINES]:
+        *parents, last = entry.path.split("/") if " ... " not in entry.path else [entry.path]
+        common = next(
+            (i for i, (a, b) in enumerate(zip(above, parents, strict=False)) if a != b),
+            min(len(above), len(parents)),
+        )
+        for depth in range(common, len(parents)):
+            yield f"{'  ' * (depth + 1)}{parents[depth]}/"
+        above = parents
+        yield f"{'  ' * (len(parents) + 1)}{attrs.evolve(entry, path=last)}"
+    if len(entries) > _LINES:
+        yield f"  ... and {len(entries) - _LINES:,} more"

@@ -1,0 +1,166 @@
+"""The status objects that every restore returns: views of one report, and assertions on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+from checkpointable.errors import UnmatchedError
+from checkpointable.restore.report import Report
+from checkpointable.restore.restoration import Restoration
+from checkpointable.trackable import waiting
+
+
+class LoadStatus(ABC):
+    """What `restore` returns: it can say, and assert, what matched.
+
+    All methods but `report` return the status itself, so that calls can be chained.
+    """
+
+    @abstractmethod
+    def report(self) -> Report:
+        """Return what matched and what did not, as of now."""
+
+    @abstractmethod
+    def assert_consumed(self) -> LoadStatus:
+        """Raise `UnmatchedError` unless the program and the checkpoint match in full."""
+
+    @abstractmethod
+    def assert_existing_objects_matched(self) -> LoadStatus:
+        """Raise `UnmatchedError` unless every live value has its stored one."""
+
+    @abstractmethod
+    def assert_nontrivial_match(self) -> LoadStatus:
+        """Raise `UnmatchedError` if nothing but the root was matched."""
+
+    @abstractmethod
+    def expect_partial(self) -> LoadStatus:
+        """Say that values may stay unmatched: no warning will name them."""
+
+    def settle(self) -> LoadStatus:
+        """Give every waiting value whose object has come since to that object."""
+        waiting.settle()
+        return self
+
+
+@final
+class CheckpointLoadStatus(LoadStatus):
+    """The status of a restore from an object-based checkpoint.
+
+    It keeps the restored objects alive. It may be used from any thread.
+
+    Example:
+        >>> import tempfile
+        >>> import checkpointable as ckpt
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = ckpt.Checkpoint(step=3).save(directory + "/ckpt")
+        ...     resumed = ckpt.Checkpoint(step=0)
+        ...     status = resumed.restore(path).assert_consumed()
+        >>> resumed.step, [entry.path for entry in status.report().restored]
+        (3, ['step'])
+    """
+
+    def __init__(self, restoration: Restoration) -> None:
+        self._restoration = restoration
+        self._holder = restoration.holder()
+        self._root = restoration.roots()[0]
+
+    def report(self) -> Report:
+        """Return what matched and what did not, as of now.
+
+        Waiting values whose objects have come since are given to them first.
+
+        Raises:
+            IncompatibleCheckpointError: one of them does not fit.
+        """
+        self.settle()
+        return self._restoration.report()
+
+    def assert_consumed(self) -> CheckpointLoadStatus:
+        """Raise unless the program and the checkpoint match in full.
+
+        Every live value has its stored one, every stored value its object, none was given to two
+        objects, and none did not fit. What the options left out does not count.
+
+        Raises:
+            UnmatchedError: with the paths of what did not match, and `report`.
+        """
+        report = self.report()
+        return self._require(report, report.why_not_consumed())
+
+    def assert_existing_objects_matched(self) -> CheckpointLoadStatus:
+        """Raise unless every live value has its stored one, from this restore or a later one.
+
+        Raises:
+            UnmatchedError: with the paths of those that have none, and `report`.
+        """
+        report = self.report()
+        return self._require(report, report.why_not_existing_matched())
+
+    def assert_nontrivial_match(self) -> CheckpointLoadStatus:
+        """Raise if no value and no object below the root was matched.
+
+        Raises:
+            UnmatchedError: the checkpoint and the program have nothing in common.
+        """
+        report = self.report()
+        problem = ""
+        if not report.restored and not self._restoration.matched_below_root():
+            problem = (
+                f"{report.source}: nothing but the root was matched. Restore into the object that"
+                " was saved, or name the part with RestoreOptions(at=...)."
+            )
+        return self._require(report, problem)
+
+    def expect_partial(self) -> CheckpointLoadStatus:
+        """Say that values may stay unmatched: saves will not warn of those that wait."""
+        self._restoration.partial_expected = True
+        return self
+
+    def _require(self, report: Report, problem: str) -> CheckpointLoadStatus:
+        if problem:
+            error = UnmatchedError(problem)
+            error.report = report
+            raise error
+        return self
+
+
+@final
+class InitializationOnlyStatus(LoadStatus):
+    """The status of `restore(None)`: there was no checkpoint, so every assertion raises.
+
+    Example:
+        >>> import checkpointable as ckpt
+        >>> ckpt.Checkpoint(step=0).restore(None).assert_consumed()
+        Traceback (most recent call last):
+        ...
+        checkpointable.errors.UnmatchedError: restore(None): there was no checkpoint to restore...
+    """
+
+    def report(self) -> Report:
+        """Return an empty report."""
+        return Report("(no checkpoint)")
+
+    def assert_consumed(self) -> InitializationOnlyStatus:
+        """Raise `UnmatchedError`: nothing was restored."""
+        raise self._nothing()
+
+    def assert_existing_objects_matched(self) -> InitializationOnlyStatus:
+        """Raise `UnmatchedError`: nothing was restored."""
+        raise self._nothing()
+
+    def assert_nontrivial_match(self) -> InitializationOnlyStatus:
+        """Raise `UnmatchedError`: nothing was restored."""
+        raise self._nothing()
+
+    def expect_partial(self) -> InitializationOnlyStatus:
+        """Return the status."""
+        return self
+
+    def _nothing(self) -> UnmatchedError:
+        error = UnmatchedError(
+            "restore(None): there was no checkpoint to restore, so no object was matched. Check"
+            " the path (latest_checkpoint() returns None for a directory without checkpoints)."
+        )
+        error.report = self.report()
+        return error
