@@ -117,6 +117,18 @@ def decode_value(data: bytes | memoryview, file: str = "a value") -> Any:
     return value
 
 
+def decode_metadata(data: bytes, file: str) -> dict[str, Any]:
+    """Return the metadata that were encoded as a value (F-35).
+
+    Raises:
+        CorruptCheckpointError, MissingDependencyError: as `decode_value`.
+    """
+    metadata = decode_value(data, file)
+    if type(metadata) is not dict or any(type(name) is not str for name in metadata):
+        raise corrupt(file, "F-35", "the metadata are no dict of names")
+    return metadata
+
+
 def _encode_container(container: Any, pieces: list[bytes]) -> Iterator[Any] | None:
     """Append a container; return an iterator if only its head was appended."""
     kind = next(base for base in _CONTAINERS if isinstance(container, base))
