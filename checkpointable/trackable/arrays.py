@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,11 @@ import numpy.typing as npt
 from checkpointable.plain import EXTENSION_DTYPES
 
 #: Booleans, integers, floats, complex numbers, text, bytes, dates and durations.
-_STORABLE_KINDS = frozenset("biufcSUMmT")
-_LONG_DOUBLES = frozenset("gG")
+_STORABLE_KINDS: Final = frozenset("biufcSUMmT")
+_LONG_DOUBLES: Final = frozenset("gG")
+
+#: The most dimensions that a stored array has.
+MOST_DIMENSIONS: Final = 32
 
 
 def dtype_refusal(dtype: np.dtype[Any]) -> str | None:
@@ -34,6 +37,8 @@ def dtype_refusal(dtype: np.dtype[Any]) -> str | None:
 
 def array_refusal(array: npt.NDArray[Any]) -> str | None:
     """Say why an array cannot be stored and what to do; `None` if it can."""
+    if array.ndim > MOST_DIMENSIONS:
+        return f"it has {array.ndim} dimensions, the most allowed is {MOST_DIMENSIONS}: reshape it"
     if type(array) is np.ndarray:
         return _object_refusal(array) if array.dtype.kind == "O" else dtype_refusal(array.dtype)
     if isinstance(array, np.ma.MaskedArray):

@@ -257,8 +257,8 @@ def _slots_of(cls: type[Any]) -> list[tuple[str, Any]]:
     given = cls.__dict__.get("__slots__", ())
     order = [given] if isinstance(given, str) else list(given)
     private = f"_{cls.__name__.lstrip('_')}"
-    order += [private + name for name in order]  # Python mangles `__x` to `_Class__x`.
-    named = [name for name in order if name in members]
+    # Python mangles `__x` to `_Class__x`.
+    named = [n for name in order for n in (name, private + name) if n in members]
     return [(n, members[n]) for n in dict.fromkeys(named + sorted(members))]
 
 

@@ -50,14 +50,12 @@ def wrap_post_init(cls: type[Owner]) -> None:
 
 def check_base_order(cls: type[Owner]) -> None:
     """Refuse a base before Trackable whose attrs-made `__setattr__` would bypass tracking."""
-    for base in cls.__mro__:
-        if issubclass(base, Owner):
-            return
-        if base.__dict__.get("__attrs_own_setattr__"):
-            raise TypeError(
-                f"{cls.__qualname__}: the base {base.__qualname__} stores attributes directly, so"
-                " that nothing could be tracked. Name Trackable before it."
-            )
+    first = next(base for base in cls.__mro__ if "__setattr__" in base.__dict__)
+    if not issubclass(first, Owner) and first.__dict__.get("__attrs_own_setattr__"):
+        raise TypeError(
+            f"{cls.__qualname__}: the base {first.__qualname__} stores attributes directly, so"
+            " that nothing could be tracked. Name Trackable before it."
+        )
 
 
 def unwrap_frozen_fields(obj: Any) -> None:
