@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,7 @@ def verify_checkpoint(storage: Storage, path: str) -> list[Finding]:
     Raises:
         CheckpointNotFoundError: there is none.
         UnsupportedFormatError: it is of another format, or of a newer version.
+        MissingDependencyError: the content of a value cannot be checked without a package.
     """
     findings: list[Finding] = []
     for _ in range(_ATTEMPTS):
@@ -70,9 +72,13 @@ def verify_files(index: Index, path: str, files: Mapping[int, ReadableFile]) -> 
     """
     shards = OpenShards(index.shards, files)
     gaps = _gaps(index, shards)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
-        runs = pool.map(partial(_check_run, shards, gaps), _runs(index, files))
-        findings = [_finding(error, path) for errors in runs for error in errors]
+    check, runs = partial(_check_run, shards, gaps), list(_runs(index, files))
+    if len(runs) > 1:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
+            errors = list(chain.from_iterable(pool.map(check, runs)))
+    else:
+        errors = list(chain.from_iterable(map(check, runs)))
+    findings = [_finding(error, path) for error in errors]
     if not findings and all(shard in files for shard in range(len(index.shards))):
         findings = [_finding(error, path) for error in _check_values(index, path, files)]
     return findings

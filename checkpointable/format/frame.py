@@ -74,8 +74,8 @@ def read_frames(data: memoryview, file: str) -> Iterator[tuple[bytes, memoryview
                 file,
                 "F-6",
                 f"frame {ordinal} is cut short or its length is damaged",
-                expected=f"1 to {min(LONGEST_PAYLOAD, max(len(data) - start - _HEAD, 1))} bytes",
-                found=length,
+                expected=f"a payload of 1 to {LONGEST_PAYLOAD} bytes",
+                found=f"{length} bytes, {max(len(data) - start - _HEAD, 0)} of them there",
             )
         stored = bytes(data[start : start + _DIGEST])
         computed = digest(data[start + _DIGEST : end], ordinal)
