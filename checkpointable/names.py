@@ -128,7 +128,8 @@ class Paths:
 
     def full(self, number: int) -> str:
         """Return the whole path."""
-        return "/".join(reversed(self._upward(number, self._lengths[number])))
+        # One more than the length: the first name may be empty.
+        return "/".join(reversed(self._upward(number, self._lengths[number] + 1)))
 
     def shown(self, number: int) -> str:
         """Return the path as reports show it, in time that does not depend on its depth."""

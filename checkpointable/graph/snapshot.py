@@ -107,7 +107,7 @@ class _Values:
         self._kinds = bytearray()
         self._numbers: list[int] = []
         self._full_names: list[int] = []
-        self._by_type: dict[type[Any], Callable[[int, Any], int]] = {}
+        self._by_type: dict[type[Any], Callable[[_Values, int, Any], int]] = {}
 
     def add(self, node: int, kind: Kind, value: Any) -> int:
         """Take down the values of a node, and return how many they are."""
@@ -115,7 +115,7 @@ class _Values:
             take = self._by_type.get(type(value))
             if take is None:
                 take = self._by_type[type(value)] = self._taker(type(value))
-            return take(node, value)
+            return take(self, node, value)
         if kind in _CONTAINERS:
             return 0
         if kind is Kind.PLAIN:
@@ -135,13 +135,13 @@ class _Values:
             "attribute_full_names": _column(self._full_names),
         }
 
-    def _taker(self, cls: type[Trackable]) -> Callable[[int, Any], int]:
+    def _taker(self, cls: type[Trackable]) -> Callable[[_Values, int, Any], int]:
         """Return how the values of the objects of a class are taken down."""
         if cls.serialize_to_tensors is Variable.serialize_to_tensors:
-            return self._add_variable
+            return _Values._add_variable
         if cls.serialize_to_tensors is not Trackable.serialize_to_tensors:
-            return self._add_tensors
-        return self._add_state if issubclass(cls, PythonState) else _nothing
+            return _Values._add_tensors
+        return _Values._add_state if issubclass(cls, PythonState) else _nothing
 
     def _add_variable(self, node: int, variable: Variable) -> int:
         if not variable.initialized:
@@ -233,7 +233,7 @@ class _Values:
         return NotCheckpointableError(f"{shorten(path)} {what}.", path=path)
 
 
-def _nothing(_: int, __: Any) -> int:
+def _nothing(_: _Values, __: int, ___: Any) -> int:
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from checkpointable.errors import UndeclaredStateWarning
+from checkpointable.errors import UndeclaredStateWarning, warn
 from checkpointable.graph.walk import Omission, Untracked, Walk, walk
 from checkpointable.plain import PLAIN_CONTAINERS, PLAIN_SCALARS
 from checkpointable.trackable.base import Trackable
@@ -93,14 +92,13 @@ class TrackableView:
         return walk(self.root).untracked
 
 
-def warn_undeclared(found: Walk, *, stacklevel: int = 5) -> None:
+def warn_undeclared(found: Walk) -> None:
     """Warn, once for each class, of attributes that look like state and were passed over.
 
     Names that begin with `_`, and classes that serialize themselves, draw no warning.
 
     Args:
         found: what was found, and what was passed over.
-        stacklevel: how far up the user's call is, as `warnings.warn` counts from here.
     """
     suspects: dict[type[Any], dict[str, str]] = {}
     for omission in found.omissions:
@@ -110,12 +108,11 @@ def warn_undeclared(found: Walk, *, stacklevel: int = 5) -> None:
     for cls, attributes in suspects.items():
         _warned.add(cls)
         listed = ", ".join(f"{name} ({of_type})" for name, of_type in sorted(attributes.items()))
-        warnings.warn(
+        warn(
             f"{cls.__qualname__}: not saved, because nothing declares it: {listed}. If this is"
             " state, name it in state_attributes (attrs classes: tracked()), or hold arrays in"
             " Variables. If it is not, assign NoDependency(x), or begin its name with _.",
             UndeclaredStateWarning,
-            stacklevel=stacklevel,
         )
 
 

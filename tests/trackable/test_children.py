@@ -2,7 +2,7 @@
 
 import collections
 import enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,10 @@ from checkpointable.trackable.base import NoDependency, Trackable
 from checkpointable.trackable.children import ABSENT, Classifier, Kind
 from checkpointable.trackable.variable import Variable
 
-Pair = collections.namedtuple("Pair", ["left", "right"])
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
 
 
 class Node(Trackable):
@@ -24,6 +27,7 @@ class Declaring(Trackable):
 
 
 def names(obj: Any) -> list[str]:
+    """Return the names of the children of an object."""
     return list(obj.trackable_children())
 
 
@@ -100,7 +104,7 @@ def test_slots_come_in_the_order_of_the_class() -> None:
     """Slots are attributes, those of bases first; private ones under their mangled names."""
 
     class Base(Trackable):
-        __slots__ = ("z", "a")
+        __slots__ = ("z", "a")  # noqa: RUF023
 
     class Derived(Base):
         __slots__ = ("__hidden", "b")

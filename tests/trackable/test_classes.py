@@ -203,7 +203,7 @@ def test_tracked_fields() -> None:
 
     @attrs.define
     class Derived(Base):
-        more: list[int] = tracked(factory=list, kw_only=True)
+        more: list[int] = tracked(factory=list, kw_only=True)  # noqa: RUF009
 
     assert {"rate": 0.5, "more": [7]} == dict(Derived(more=[7]).trackable_children())
     assert "1/s" == attrs.fields(Base).rate.metadata["unit"]

@@ -49,6 +49,7 @@ def node() -> Iterator[Node]:
 
 
 def children(obj: Trackable) -> dict[str, Any]:
+    """Return the children of an object by name."""
     return dict(obj.trackable_children())
 
 
@@ -256,7 +257,7 @@ def test_a_failing_restore_leaves_an_initialized_variable(node: Node) -> None:
 
 
 def test_what_waits_is_told_of_assignments(node: Node) -> None:
-    """An assignment is told to what waits at the owner; a Trackable settles what waits elsewhere."""
+    """An assignment is told to what waits at the owner; a Trackable settles what waits at all."""
     elsewhere = Node()
     here, there = Recorder(), Recorder()
     waiting.put(node, here, polled=True)

@@ -1,4 +1,4 @@
-"""`Variable`: an owned array that behaves as numpy's, keeps its identity and is written in place."""
+"""`Variable`: an owned array that behaves as numpy's and is written to in place."""
 
 import copy
 import pickle
@@ -60,7 +60,7 @@ def test_a_shape_without_a_value() -> None:
     assert ((2,), np.float32, False) == (variable.shape, variable.dtype, variable.initialized)
     assert "<Variable 'w' float32 (2,): no value>" == repr(variable)
     for read in (variable.numpy, variable.serialize_to_tensors, lambda: variable + 1):
-        with pytest.raises(RuntimeError, match="has no value yet. Assign one"):
+        with pytest.raises(RuntimeError, match=r"has no value yet\. Assign one"):
             read()
     variable.assign([1, 2])
     assert variable.initialized
@@ -200,9 +200,9 @@ def test_in_place_operators_keep_the_variable() -> None:
     array = np.zeros(3)
     array += v
     assert [-9, -8, -9] == array.tolist()
+    whole = Variable([1])
     with pytest.raises(TypeError):
-        w = Variable([1])
-        w += 0.5
+        whole += 0.5
 
 
 def test_the_array_protocol() -> None:
