@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from checkpointable.bundle import files
@@ -42,8 +42,8 @@ class Driver(Protocol):
     def verify(self, storage: Storage, commit_file: str) -> None:
         """Check every byte of the checkpoint of this very commit file, or raise."""
 
-    def is_ours(self, storage: Storage, path: str) -> bool:
-        """Tell whether the file is a commit file of this format."""
+    def further(self, storage: Storage, prefixes: Collection[str]) -> list[str]:
+        """Return which further promises are broken where there are checkpoints at the prefixes."""
 
 
 def _digest(data: bytes) -> str:
@@ -117,8 +117,8 @@ class RawDriver:
     def verify(self, storage: Storage, commit_file: str) -> None:
         self._checked(storage, commit_file)
 
-    def is_ours(self, storage: Storage, path: str) -> bool:
-        return self._reader.is_ours(storage, path)
+    def further(self, storage: Storage, prefixes: Collection[str]) -> list[str]:
+        return []
 
     def _checked(self, storage: Storage, commit_file: str) -> int:
         content = read_all(storage, commit_file)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
 from checkpointable.storage.base import Storage
+from tests.harness.checks import Examiner, faults, visible_prefixes
 from tests.harness.crash import Model, crashes
 from tests.harness.driving import Driver
-from tests.harness.recording import Failed
+from tests.harness.recording import Failed, RecordingStorage
 from tests.harness.watcher import breaches
-from tests.harness.workloads import Workload, faults, no_watch, record
+from tests.harness.workloads import Workload, no_watch
 
 
 @attrs.frozen
@@ -37,37 +38,48 @@ def enumerate_crashes(
     images = 0
     bad: list[str] = []
     for workload in workloads:
-        storage, safe = record(workload, driver)
-        bad += [f"{workload.name}: {mark}" for mark in storage.log if isinstance(mark, Failed)]
+        examiner = Examiner(driver)
+        storage, safe = _record(workload, driver)
+        bad += [f"{workload.name}: {failure}" for failure in _failures(storage)]
         for model in models:
             for crash in crashes(storage.recording(), model):
                 images += 1
-                found = faults(storage, safe, driver, crash)
+                found = faults(examiner.look(crash.image), storage.log[: crash.after], safe)
                 if found:
                     bad.append(f"{workload.name}, {model.value}, after {crash.after}: {found}")
     return Result(images, bad)
 
 
 def caught(
-    workloads: Iterable[Workload],
+    workloads: Sequence[Workload],
     driver: Driver,
     mutant: Callable[[Storage], Storage] = lambda storage: storage,
 ) -> str | None:
-    """Return what first gives a mutant away; `None` if nothing does."""
-    for workload in workloads:
-        with no_watch():
-            found = _caught(workload, driver, mutant)
-        if found is not None:
+    """Return what first gives a mutant away, the order watcher or a crash; `None`: nothing."""
+    with no_watch():
+        recordings = [(w, *_record(w, driver, mutant)) for w in workloads]
+    for workload, storage, _ in recordings:
+        for found in _failures(storage) + breaches(storage.log):
             return f"{workload.name}: {found}"
+    for workload, storage, safe in recordings:
+        examiner = Examiner(driver)
+        for crash in crashes(storage.recording(), Model.WEAK):
+            for found in faults(examiner.look(crash.image), storage.log[: crash.after], safe):
+                return f"{workload.name}, after {crash.after}: {found}"
     return None
 
 
-def _caught(workload: Workload, driver: Driver, mutant: Callable[[Storage], Storage]) -> str | None:
-    storage, safe = record(workload, driver, mutant)
-    failed = [f"save {mark.value} failed" for mark in storage.log if isinstance(mark, Failed)]
-    for found in failed + breaches(storage.log):
-        return found
-    for crash in crashes(storage.recording(), Model.WEAK):
-        for found in faults(storage, safe, driver, crash):
-            return found
-    return None
+def _record(
+    workload: Workload,
+    driver: Driver,
+    wrap: Callable[[Storage], Storage] = lambda storage: storage,
+) -> tuple[RecordingStorage, dict[int, str]]:
+    """Run a workload; return its recording and which values were safe before, and where."""
+    first, storage = workload.record(driver, wrap)
+    prefixes = visible_prefixes(first)
+    return storage, {driver.load(first, prefix): prefix for prefix in prefixes}
+
+
+def _failures(storage: RecordingStorage) -> list[str]:
+    """Return the saves that failed, though nothing was wrong with the storage."""
+    return [f"save {mark.value} failed" for mark in storage.log if isinstance(mark, Failed)]

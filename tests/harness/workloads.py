@@ -1,4 +1,4 @@
-"""The situations in which saves are crashed, and what must hold after each crash."""
+"""The situations in which saves are crashed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from contextlib import contextmanager, suppress
 
 import attrs
 
-from checkpointable.bundle.files import FileKind, read_name
 from checkpointable.errors import CheckpointError, CheckpointWarning
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, WritableFile
 from checkpointable.storage.memory import DiskImage, MemoryStorage
-from tests.harness.crash import Crash
 from tests.harness.driving import Driver
-from tests.harness.recording import Failed, Killed, Operation, RecordingStorage, Started, Told
+from tests.harness.recording import Failed, Killed, RecordingStorage, Started, Told
 from tests.harness.wrapping import WrappedStorage
 
 #: Files that no save of "ckpt" may touch.
@@ -49,6 +47,21 @@ class Workload:
     name: str
     prepare: Callable[[Driver, RecordingStorage], None]
     run: Callable[[Driver, RecordingStorage, Storage], None]
+
+    def record(
+        self, driver: Driver, wrap: Callable[[Storage], Storage]
+    ) -> tuple[MemoryStorage, RecordingStorage]:
+        """Run it, the driver saving through `wrap(storage)`, which may be a mutant.
+
+        Returns:
+            The disk as it was at first, and the storage with the recording.
+        """
+        with no_watch():
+            first = RecordingStorage(DiskImage(dict(STRANGERS)))
+            self.prepare(driver, first)
+        storage = RecordingStorage(first.memory.image())
+        self.run(driver, storage, wrap(storage))
+        return first.memory, storage
 
 
 def save_value(
@@ -188,115 +201,6 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
             ),
         ]
     return found
-
-
-def record(
-    workload: Workload,
-    driver: Driver,
-    wrap: Callable[[Storage], Storage] = lambda storage: storage,
-) -> tuple[RecordingStorage, dict[int, str]]:
-    """Run a workload; return its recording and which values were safe before, and where.
-
-    The driver saves through `wrap(storage)`, which may be a mutant.
-    """
-    first = RecordingStorage(DiskImage(dict(STRANGERS)))
-    workload.prepare(driver, first)
-    storage = RecordingStorage(first.memory.image())
-    RecordingStorage.made.remove(first)
-    prefixes = _visible_prefixes(first.memory)
-    safe = {driver.load(first.memory, prefix): prefix for prefix in prefixes}
-    workload.run(driver, storage, wrap(storage))
-    return storage, safe
-
-
-def faults(
-    storage: RecordingStorage, safe: Mapping[int, str], driver: Driver, crash: Crash
-) -> list[str]:
-    """Return each promise that the aftermath breaks."""
-    allowed, required = _expectations(storage.log[: crash.after], safe)
-    disk = MemoryStorage(crash.image)
-    found = list(_broken_files(disk, driver))
-    for prefix in required:
-        found += _wrong_value(disk, driver, prefix, allowed[prefix])
-    for prefix in _visible_prefixes(disk) - required:
-        started = {mark.value for mark in storage.log[: crash.after] if isinstance(mark, Started)}
-        found += _wrong_value(disk, driver, prefix, started)
-    for path, data in STRANGERS.items():
-        if crash.image.files.get(path) != data:
-            found.append(f"I-9: {path}, a stranger, is not as it was")
-    return found or list(_broken_next_save(crash.image, driver, required))
-
-
-def _expectations(
-    log: list[Operation], safe: Mapping[int, str]
-) -> tuple[dict[str, set[int]], set[str]]:
-    """Return for each prefix the values it may hold, and which prefixes must hold one."""
-    allowed: dict[str, set[int]] = {}
-    for value, prefix in safe.items():
-        allowed[prefix] = {value}
-    running: set[int] = set()
-    for mark in log:
-        if isinstance(mark, Started):
-            running.add(mark.value)
-            for values in allowed.values():
-                values.add(mark.value)
-        elif isinstance(mark, Told):
-            allowed[mark.prefix] = {mark.value}
-    return allowed, set(allowed)
-
-
-def _wrong_value(disk: Storage, driver: Driver, prefix: str, allowed: set[int]) -> Iterator[str]:
-    try:
-        value = driver.load(disk, prefix)
-    except CheckpointError as error:
-        yield f"D-3: {prefix} is lost: {error}"
-        return
-    if value not in allowed:
-        yield f"D-4: {prefix} holds save {value}, expected one of {sorted(allowed)}"
-
-
-def _visible_prefixes(disk: MemoryStorage) -> set[str]:
-    return {path.removesuffix(".index") for path in _commit_files(disk)}
-
-
-def _broken_files(disk: MemoryStorage, driver: Driver) -> Iterator[str]:
-    for path in _commit_files(disk):
-        try:
-            driver.verify(disk, path)
-        except CheckpointError as error:
-            yield f"D-1: {path} is visible and does not verify: {error}"
-
-
-def _commit_files(disk: MemoryStorage) -> list[str]:
-    """Return every index, and every file named as a one-file checkpoint of ours may be."""
-    found: list[str] = []
-    for path in disk.image().files:
-        name = read_name(path)
-        if name.kind in {FileKind.INDEX, FileKind.BARE} and path not in STRANGERS:
-            found.append(path)
-    return found
-
-
-def _broken_next_save(image: DiskImage, driver: Driver, required: set[str]) -> Iterator[str]:
-    """Save once more on the aftermath: it must work, and leave neither leftovers nor damage."""
-    storage = RecordingStorage(image)
-    before = {prefix: driver.load(storage, prefix) for prefix in required if prefix != PREFIX}
-    final = save_value(driver, storage, storage, 99, numbered=True)
-    RecordingStorage.made.remove(storage)
-    if final is None or driver.load(storage, final) != 99:
-        yield "I-10: the next save does not work"
-    for prefix, value in before.items():
-        yield from _wrong_value(storage, driver, prefix, {value})
-    yield from _broken_files(storage.memory, driver)
-    files = storage.memory.image().files
-    for path in files:
-        name = read_name(path.rpartition("/")[2])
-        temporary = name.kind in {FileKind.COMMIT_TEMPORARY, FileKind.SHARD_TEMPORARY}
-        if temporary and name.prefix.partition("-")[0] == "ckpt" and path.startswith("/run/ckpt"):
-            yield f"I-9: {path}, a leftover, is still there"
-    for path, data in STRANGERS.items():
-        if files.get(path) != data:
-            yield f"I-9: {path}, a stranger, was touched"
 
 
 @contextmanager
