@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import resolve
 from checkpointable.directory.state_file import record_latest
-from checkpointable.errors import CheckpointError, CheckpointWarning, NotCheckpointableError
+from checkpointable.errors import CheckpointError, NotCheckpointableError, warn
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.view import warn_undeclared
 from checkpointable.graph.walk import Walk, walk
@@ -144,10 +143,8 @@ class Checkpoint(Trackable):
         try:
             record_latest(LOCAL, path)
         except CheckpointError as error:
-            warnings.warn(
+            warn(
                 f"{path} is saved, but the state file beside it is not up to date: {error}",
-                CheckpointWarning,
-                stacklevel=2,
             )
         return path
 
@@ -326,10 +323,8 @@ def _warn_before_saving(graph: Walk) -> None:
     paths = pending_paths(trackables)
     if paths:
         more = f" and {len(paths) - 5:,} more" if len(paths) > 5 else ""
-        warnings.warn(
+        warn(
             f"saving while restored values still wait for their objects: {', '.join(paths[:5])}"
             f"{more}. The new checkpoint will not hold them. Create the objects first, or call"
             " status.expect_partial() if this is intended.",
-            CheckpointWarning,
-            stacklevel=4,
         )

@@ -22,6 +22,8 @@ The parts are kept as attributes too.
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from typing import Any
 
 
@@ -132,6 +134,18 @@ class CheckpointWarning(UserWarning):
 
 class UndeclaredStateWarning(CheckpointWarning):
     """An attribute looks like state, but nothing declares it, so it was not saved."""
+
+
+def warn(message: str, category: type[CheckpointWarning] = CheckpointWarning) -> None:
+    """Give a warning that points at the line outside this library that led to it."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == __name__.partition(".")[0]
 
 
 def storage_error(error: OSError, action: str, path: str | os.PathLike[str]) -> StorageError:

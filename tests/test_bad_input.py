@@ -1,4 +1,4 @@
-"""Bad input gives its class of error, with where, what and what to do; nothing is lost or changed."""
+"""Bad input gives its class of error: where, what, what to do; nothing is lost or changed."""
 
 import os
 import shutil
@@ -67,7 +67,7 @@ class TestPaths:
 
     def test_an_empty_path_is_not_found(self):
         """The empty string is no path."""
-        refuse("", ckpt.CheckpointError, "")
+        refuse("", ckpt.CheckpointError, "checkpoint")
 
     @pytest.mark.parametrize("path", [3, b"bytes", ["list"]])
     def test_a_path_of_another_type_is_a_type_error(self, path):
@@ -77,8 +77,8 @@ class TestPaths:
 
     def test_a_nul_in_a_path_is_refused(self, tmp_path):
         """A path that no file can have raises no internal error."""
-        refuse(str(tmp_path / "a\0b"), ckpt.CheckpointError, "")
-        with pytest.raises(ckpt.CheckpointError):
+        refuse(str(tmp_path / "a\0b"), ckpt.CheckpointError, "null")
+        with pytest.raises(ValueError, match="prefix"):
             ckpt.Checkpoint(m=Model()).write(str(tmp_path / "a\0b"))
 
 
@@ -103,9 +103,11 @@ class TestDamage:
     def test_a_shard_of_another_save_is_found(self, saved, tmp_path):
         """A file of the right name and length with other contents is refused."""
         other = ckpt.Checkpoint(m=Model(2)).write(tmp_path / "other", max_shard_bytes=800)
-        for mine, theirs in zip(shards(saved), sorted(
-            p for p in tmp_path.iterdir() if p.name.startswith("other.data-")
-        ), strict=False):
+        for mine, theirs in zip(
+            shards(saved),
+            sorted(p for p in tmp_path.iterdir() if p.name.startswith("other.data-")),
+            strict=False,
+        ):
             if mine.name.startswith("ckpt"):
                 shutil.copy(theirs, mine)
         assert ckpt.verify(other) == []
@@ -126,7 +128,7 @@ class TestDamage:
         refuse(saved, ckpt.CorruptCheckpointError, "ckpt", verify="first")
 
     def test_every_flip_and_every_cut_is_detected_or_harmless(self, tmp_path, figures):
-        """No damaged byte is overlooked by verify, and a restore that passes has the right values."""
+        """verify overlooks no damaged byte, and a restore that passes has the right values."""
         path = Path(ckpt.Checkpoint(m=Small(3)).write(tmp_path / "ckpt"))
         missed, flips = [], 0
         for file in sorted(tmp_path.iterdir()):
@@ -186,7 +188,8 @@ class TestKinds:
             here = Path.cwd()
             os.chdir(tmp_path)  # a socket's name must be short
             try:
-                socket.socket(socket.AF_UNIX).bind(shard.name)
+                with socket.socket(socket.AF_UNIX) as listener:
+                    listener.bind(shard.name)
             except OSError:
                 pytest.skip("the path is too long for a socket")
             finally:

@@ -42,7 +42,9 @@ def arrays(draw) -> np.ndarray:
         data = bytes(b & 1 for b in data)
     if dtype.name in ("int4", "uint4"):
         low = -8 if dtype.name == "int4" else 0
-        return (np.frombuffer(data, np.uint8) % 16 + low).astype(dtype).reshape(shape)
+        return (
+            (np.frombuffer(data, np.uint8).astype(np.int8) % 16 + low).astype(dtype).reshape(shape)
+        )
     return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
@@ -172,9 +174,18 @@ def same(expected: Any, actual: Any) -> bool:
             found.shape,
             found.tobytes(),
         )
-    return (type(expected) is type(actual) and repr(expected) == repr(actual)) or (
-        isinstance(expected, (set, frozenset, dict)) and expected == actual
-    )
+    return spelled(expected) == spelled(actual)
+
+
+def spelled(value: Any) -> str:
+    """Every type and every bit of a plain value as text, sets in one order."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{spelled(k)}:{spelled(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (set, frozenset)):
+        return type(value).__name__ + repr(sorted(map(spelled, value)))
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__ + repr([spelled(item) for item in value])
+    return f"{type(value).__name__} {value!r}"
 
 
 def check(graph: list[dict[str, tuple[str, Any]]], nodes: list[Node]) -> None:

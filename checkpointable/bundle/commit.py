@@ -7,7 +7,6 @@ everything under its final name, in the order that makes a crash harmless at eve
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import Self, final
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.existing import CommitFileReader
 from checkpointable.bundle.peek import BUNDLE
-from checkpointable.errors import CheckpointWarning, StorageError
+from checkpointable.errors import StorageError, warn
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, WritableFile, discard
 
@@ -143,11 +142,9 @@ class Commit:
             self._name_commit_file()
             failures = self._remove_replaced(tokens)
         if failures:
-            warnings.warn(
+            warn(
                 f"{self.prefix}: is saved, but files that it replaced could not be removed; the"
                 f" next save of this name removes them. The first: {failures[0]}",
-                CheckpointWarning,
-                stacklevel=2,
             )
 
     def abort(self) -> None:
@@ -238,17 +235,13 @@ class Commit:
 def _warn(commit: Commit, counter: int, failures: Sequence[StorageError]) -> None:
     """Tell the user what the beginning of a save came across."""
     if failures:
-        warnings.warn(
+        warn(
             f"{commit.prefix}: {len(failures)} files that a dead writer left could not be removed."
             f" The first: {failures[0]}",
-            CheckpointWarning,
-            stacklevel=3,
         )
     if commit.number is not None and commit.number != counter + 1:
-        warnings.warn(
+        warn(
             f"{commit.prefix}: the numbers up to {commit.number - 1} are taken in this directory,"
             f" expected {counter + 1} to be the next. No checkpoint is replaced; to go on from the"
             " newest, restore it before you save.",
-            CheckpointWarning,
-            stacklevel=3,
         )

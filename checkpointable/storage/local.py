@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import stat
-import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,9 +17,9 @@ from typing import Final
 
 from checkpointable.errors import (
     CheckpointNotFoundError,
-    CheckpointWarning,
     StorageError,
     storage_error,
+    warn,
 )
 from checkpointable.storage import lock
 from checkpointable.storage.base import (
@@ -164,12 +163,10 @@ class LocalStorage(Storage):
         if device in self._devices_without_locks:
             return
         self._devices_without_locks.add(device)
-        warnings.warn(
+        warn(
             f"{path}: this file system cannot lock, so saves of several processes into one"
             " directory are not kept apart, and leftovers of dead writers are not removed. Let"
             " one process at a time save there.",
-            CheckpointWarning,
-            stacklevel=2,
         )
 
 
