@@ -104,7 +104,8 @@ class Trackable(Owner):
     def track(self, name: str, value: _Value, *, overwrite: bool = False) -> _Value:
         """Declare a dependency under any name.
 
-        An attribute of the same name is the same edge: `track` declares it, whatever it holds.
+        An attribute of the same name is the same edge: `track` declares it, whatever it holds now
+        or later, until it is deleted or assigned a `NoDependency`.
         A value that waits for this name in a deferred restore comes in at once.
 
         Args:

@@ -60,7 +60,7 @@ def trackable_children(self: Owner) -> Mapping[str, object]:
     Trackables. Each name must lead to the same object every time, unless that was replaced.
 
     Returns:
-        the children that rule R-children gives: see `docs/how-it-works.md`.
+        the children that rule R-children gives: see `docs/objects.md`.
     """
     return dict(Classifier().own_children(self))
 

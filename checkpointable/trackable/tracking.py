@@ -150,8 +150,8 @@ def assigned(obj: Owner, name: str, value: Any) -> None:
     if tracking is not None:
         if name in tracking.untracked:
             return
-        if name in tracking.declared and tracking.declared[name] is not value:
-            del tracking.declared[name]
+        if name in tracking.declared:  # One edge: what `track` declared moves with the attribute.
+            tracking.declared[name] = getattr(obj, name, value)
     if waiting.anything():
         arrived(obj, name, value)
 

@@ -115,12 +115,14 @@ def test_track(node: Node) -> None:
 
 
 def test_track_declares_an_attribute(node: Node) -> None:
-    """An attribute of the same name is the same edge: it is declared, and remains one child."""
+    """An attribute of the same name is the same edge: declared, whatever is assigned later."""
     node.a = [1, 2]
     node.track("a", node.a)
 
     assert {"a": [1, 2]} == children(node)
-    node.a = [3]
+    node.a = 3
+    assert {"a": 3} == children(node)
+    node.a = NoDependency(4)
     assert {} == children(node)
 
 
@@ -176,11 +178,15 @@ def test_deleting_a_tracked_name(node: Node) -> None:
 
 
 def test_an_assignment_replaces_what_was_tracked(node: Node) -> None:
-    """Assigning another object under a tracked name ends what `track` declared."""
-    node.track("a", np.zeros(2))
+    """An attribute assigned under a tracked name takes the place of what `track` declared."""
+    array = np.zeros(2)
+    reference = weakref.ref(array)
+    node.track("a", array)
     node.a = 5
+    del array
 
-    assert {} == children(node)
+    assert {"a": 5} == children(node)
+    assert reference() is None
 
 
 @pytest.mark.parametrize(
@@ -228,7 +234,7 @@ def test_an_attribute_may_hold_the_added_variable(node: Node) -> None:
     node.w = node.add_variable("w")
 
     assert {"w": node.w} == children(node)
-    node.w = None
+    del node.w
     assert {} == children(node)
 
 
