@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-STEPS, SAVE_EVERY = 3_000, 20
+STEPS, SAVE_EVERY = 2_000, 20
 SAVES = STEPS // SAVE_EVERY
-ROUNDS, KILLS = 2, 4
+ROUNDS, KILLS = 2, 3
 
 
 def start(directory: Path, steps: int = STEPS) -> "subprocess.Popen[str]":
