@@ -24,9 +24,9 @@ def corrupt(
     file: str, rule: str, message: str, *, expected: object = None, found: object = None
 ) -> CorruptCheckpointError:
     """Describe a broken rule: where, expected versus found, what to do."""
-    seen = "" if expected is None and found is None else f" expected {expected}, found {found}."
+    seen = "" if expected is None and found is None else f": expected {expected}, found {found}"
     return CorruptCheckpointError(
-        f"{file}: {message}.{seen} The file is damaged ({rule} of docs/format.md); restore"
+        f"{file}: {message}{seen}. The file is damaged ({rule} of docs/format.md); restore"
         " another checkpoint.",
         file=file,
         rule=rule,
