@@ -81,7 +81,7 @@ class RawDriver:
         self._shards = shards
         self._shard_bytes = shard_bytes
         self._token = token
-        self._reader = RawReader()
+        self.reader = RawReader()
 
     def save(
         self,
@@ -94,7 +94,7 @@ class RawDriver:
         counter: int = 0,
     ) -> str:
         with begin(
-            storage, prefix, options, numbered=numbered, counter=counter, reader=self._reader
+            storage, prefix, options, numbered=numbered, counter=counter, reader=self.reader
         ) as commit:
             tokens: list[str] = []
             for shard in range(0 if options.single_file else self._shards):

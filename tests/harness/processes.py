@@ -6,18 +6,22 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from checkpointable.errors import CheckpointWarning
 
-def _run(body: Callable[[], object]) -> int:
-    """Run a body in a forked child; return its process id."""
+
+def start(body: Callable[[], object]) -> int:
+    """Run a body in a forked child; return its process id. Warnings of the library are dropped."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child:
         return child
     try:
+        warnings.simplefilter("ignore", CheckpointWarning)
         code = 0 if body() else 3
     except BaseException:
         traceback.print_exc()
@@ -26,21 +30,25 @@ def _run(body: Callable[[], object]) -> int:
         os._exit(code)
 
 
+def end_of(child: int) -> int:
+    """Wait for a child; return its exit code, negative if a signal ended it."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def in_child(body: Callable[[], object]) -> bool:
     """Run a body in a forked child; tell whether it returned something true."""
-    _, status = os.waitpid(_run(body), 0)
-    return os.waitstatus_to_exitcode(status) == 0
+    return end_of(start(body)) == 0
 
 
-def dies_in_child(body: Callable[[], object]) -> int:
-    """Run a body in a forked child; return its exit code, negative if a signal ended it."""
-    _, status = os.waitpid(_run(body), 0)
-    return os.waitstatus_to_exitcode(status)
+def kill(process: int) -> None:
+    """End a process as `kill -9` does."""
+    os.kill(process, signal.SIGKILL)
 
 
 def kill_myself() -> None:
     """End this process as `kill -9` does."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill(os.getpid())
 
 
 @contextmanager
@@ -53,13 +61,13 @@ def living_child(body: Callable[[], object] = lambda: True) -> Iterator[int]:
         os.write(tell, b"x")
         signal.pause()
 
-    number = _run(child)
+    number = start(child)
     try:
         if os.read(ready, 1) != b"x":
             raise AssertionError("the child died")
         yield number
     finally:
-        os.kill(number, signal.SIGKILL)
-        os.waitpid(number, 0)
+        kill(number)
+        end_of(number)
         os.close(ready)
         os.close(tell)

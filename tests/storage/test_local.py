@@ -20,7 +20,7 @@ from checkpointable.errors import CheckpointWarning, StorageError
 from checkpointable.storage import local
 from checkpointable.storage.base import read_all
 from checkpointable.storage.local import LOCAL, LocalStorage
-from tests.harness.processes import dies_in_child, in_child, kill_myself, living_child
+from tests.harness.processes import end_of, in_child, kill, kill_myself, living_child, start
 
 
 @pytest.mark.parametrize("most", [1, 7, 100])
@@ -254,13 +254,13 @@ def test_a_lock_goes_with_its_process_though_its_children_live(tmp_path: Path) -
             pid_file.write_text(str(grandchild))
             kill_myself()
 
-    assert dies_in_child(child) == -signal.SIGKILL
+    assert end_of(start(child)) == -signal.SIGKILL
     try:
         assert not LOCAL.is_locked(str(tmp_path / "a"))
         with LOCAL.lock_dir(str(tmp_path)) as held:
             assert held
     finally:
-        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        kill(int(pid_file.read_text()))
 
 
 def test_the_disk_is_full_in_the_middle_of_a_write(tmp_path: Path) -> None:
