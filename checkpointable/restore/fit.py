@@ -106,6 +106,9 @@ def fit_value(value: StoredValue, live: Any, kind: Kind, options: RestoreOptions
 
 def fit_tensor(info: TensorInfo, live: Array, options: RestoreOptions) -> Fit | Misfit:
     """Tell whether a stored tensor fits a live array."""
+    is_sized = info.shape == live.shape and info.dtype not in UNSIZED
+    if is_sized and numpy_dtype(info.dtype) == live.dtype:
+        return _SAME
     stored, found = describe(info.dtype, info.shape), describe_live(live)
     name = array_dtype_name(live)
     cast = "" if info.dtype == name else f"{info.dtype} to {name}"

@@ -21,7 +21,7 @@ from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan,
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Literal, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, peek_tracking
-from checkpointable.trackable.children import Classifier, Kind
+from checkpointable.trackable.children import Classifier, Kind, container_kind
 from checkpointable.trackable.state import PythonState
 from checkpointable.trackable.variable import Variable
 
@@ -34,13 +34,16 @@ class Item:
     """A live value and the stored thing that it is matched with.
 
     Attributes:
-        place: where the live value stands; `None` for the root.
+        place: where the live value stands; `None` for objects, which stay where they are, and
+            for the root.
+        kind: what the live value is.
         fresh: whether the value has just been assigned where a stored one waited; it then gives
             way to the stored one, and is not written to.
     """
 
     place: Place | None
     live: Any
+    kind: Kind
     stored: Stored
     path: int
     trail: Trail
@@ -76,15 +79,28 @@ class Matcher:
         self._givers: dict[int, int] = {}
         self._bound: dict[int, list[Any]] = {}
 
-    def run(self, items: Iterable[Item]) -> Plan:
-        """Match the items and everything behind them."""
-        self._queue.extend(items)
+    def run(
+        self, live: Any, node: int, path: int, trail: Trail, place: Place | None = None
+    ) -> Plan:
+        """Match a live value and a stored node, and everything behind them.
+
+        Args:
+            live: the root, or what has just been assigned where the node waited.
+            node: the stored node.
+            path: the number of its path.
+            trail: the way to it.
+            place: where the live value was assigned; `None` for the root.
+        """
+        kind = self._classifier.kind(live)
+        if kind is Kind.PLAIN and place is None:
+            kind = container_kind(live)
+        self._queue.append(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:
             self._visit(self._queue.popleft())
         return self.plan
 
     def _visit(self, item: Item) -> None:
-        kind = self._classifier.kind(item.live)
+        kind = item.kind
         if kind is Kind.TRACKABLE:
             self._match_object(item)
         elif kind in (Kind.LIST, Kind.TUPLE, Kind.DICT):
@@ -140,20 +156,17 @@ class Matcher:
         children = dict(self._classifier.children(live)) if stored else {}
         for name, child in stored:
             if name in children:
-                place = Place(live, (name,), live, name)
-                self._enqueue(item, place, children[name], name, child)
+                self._enqueue(item, live, name, children[name], child)
             elif not self._match_attached(item, name, child):
                 self._wait_at(item, live, (name,), child)
 
     def _match_attached(self, item: Item, name: str, child: Stored) -> bool:
         """Match an edge of the root's node that the holder has; tell whether that is all (R-3)."""
-        if item.live is not self._root or item.place is not None:
+        if item.live is not self._root:
             return False
         holder = self._restoration.holder()
         if name in self._attached:
-            self._enqueue(
-                item, Place(holder, (name,), holder, name), self._attached[name], name, child
-            )
+            self._enqueue(item, holder, name, self._attached[name], child)
             return True
         if name == SAVE_COUNTER and self._restoration.start == 0:
             return True
@@ -161,11 +174,22 @@ class Matcher:
             self._wait_at(item, holder, (name,), child)
         return False
 
-    def _enqueue(self, item: Item, place: Place, value: Any, name: str, child: Stored) -> None:
+    def _enqueue(self, item: Item, owner: Any, name: str, live: Any, child: Stored) -> None:
+        """Follow an edge from an object."""
         followed = self._follow(item, name, child)
         if followed is not None:
-            fresh = item.fresh and not isinstance(item.live, Trackable)
-            self._queue.append(Item(place, value, child, *followed, fresh))
+            kind = self._classifier.kind(live)
+            is_object = kind is Kind.TRACKABLE
+            place = None if is_object else Place(owner, (name,), owner, name)
+            self._queue.append(Item(place, live, kind, child, *followed))
+
+    def _enqueue_item(self, item: Item, name: str, key: Any, live: Any, child: Stored) -> None:
+        """Follow an edge from a container."""
+        followed = self._follow(item, name, child)
+        if followed is not None:
+            kind = self._classifier.kind(live)
+            place = self._place(item).item(item.live, name, key)
+            self._queue.append(Item(place, live, kind, child, *followed, item.fresh))
 
     def _wait_at(self, item: Item, owner: Any, names: Names, child: Stored) -> None:
         followed = self._follow(item, str(names[-1]), child)
@@ -182,7 +206,8 @@ class Matcher:
             return
         tracking = peek_tracking(live)
         if tracking is not None and tracking.restored > self._restoration.order:
-            self._satisfy(live, node, names)
+            values = {a.name: a.value for a in self._graph.attributes(node)}
+            self._satisfy(live, node, [values[name] for name in names if name in values])
         elif isinstance(live, Variable):
             self._match_variable(item, live, node)
         else:
@@ -195,7 +220,7 @@ class Matcher:
             return
         give = Give(item.path, node, target=live.storage_array(), given=live.mark_initialized)
         if self._plan(give, item, value, Kind.ARRAY):
-            self._satisfy(live, node, (value.attribute,))
+            self._satisfy(live, node, (value.number,))
 
     def _match_tensors(self, item: Item, live: Any, node: int, names: tuple[str, ...]) -> None:
         stored = {a.name: a.value for a in self._graph.attributes(node)}
@@ -206,12 +231,12 @@ class Matcher:
             return
         numbers = {name: stored[name] for name in names}
         self.plan.tensors.append(GiveTensors(item.path, _receiver(live), numbers))
-        self._satisfy(live, node, names)
+        self._satisfy(live, node, numbers.values())
 
-    def _satisfy(self, live: Any, node: int, names: Iterable[str]) -> None:
+    def _satisfy(self, live: Any, node: int, numbers: Iterable[int]) -> None:
         self._givers[id(live)] = node
         self.plan.satisfied.append((node, live))
-        self.plan.consumed.extend((node, name) for name in names)
+        self.plan.consumed.extend(numbers)
 
     def _compare(self, giver: int, node: int, names: Iterable[str]) -> None:
         """Leave the second of two stored values for one live object unused if it differs (R-6)."""
@@ -219,7 +244,7 @@ class Matcher:
         second = {a.name: a.value for a in self._graph.attributes(node)}
         for name in names:
             if name in first and name in second:
-                self.plan.compares.append(Compare(first[name], second[name], (node, name)))
+                self.plan.compares.append(Compare(first[name], second[name]))
 
     # Containers
 
@@ -229,16 +254,14 @@ class Matcher:
         live_items = {str(key): (key, value) for key, value in self._classifier.items(item.live)}
         value = self._values.get(item.stored)
         if value is not None and value.info is None and isinstance(value.plain, CONTAINERS):
-            self._consume(item, value)
+            self._consume(value)
         for name, child in self._values.items(item.stored):
             if name in live_items:
-                key, live = live_items[name]
-                place = self._place(item).item(item.live, name, key)
-                self._enqueue(item, place, live, name, child)
+                self._enqueue_item(item, name, *live_items[name], child)
             elif not self._match_attached(item, name, child) and self._is_object(child):
                 self._wait_for_item(item, name, child)
         stored = {name for name, _ in self._values.items(item.stored)}
-        if self._classifier.kind(item.live) is Kind.PLAIN and stored.issuperset(live_items):
+        if item.kind is Kind.PLAIN and stored.issuperset(live_items):
             self._add_edge(item)
 
     def _met_again(self, item: Item) -> bool:
@@ -305,7 +328,7 @@ class Matcher:
                 give = Give(item.path, leaf, value.number, value.info, value.plain)
                 give.convert, give.receive = _as_stored(value), _keeper(arrived, leaf)
                 self.plan.gives.append(give)
-                self.plan.consumed.append((leaf, value.attribute))
+                self.plan.consumed.append(value.number)
         place, live, graph, fresh = self._place(item), item.live, self._graph, item.fresh
 
         def finish(put: Callable[[Place, Any], None]) -> None:
@@ -350,7 +373,7 @@ class Matcher:
         if kind is Kind.ARRAY and not in_place:
             give.convert = _remaker(item.live, give.convert)
         self._add_edge(item)
-        self._consume(item, value)
+        self._consume(value)
         if kind is Kind.ARRAY and item.node >= 0:
             self._gives[id(item.live), item.node] = give
             self._givers[id(item.live)] = item.node
@@ -361,7 +384,7 @@ class Matcher:
         value = self._values.get(item.stored)
         if value is not None and self._is_older(item):
             self._add_edge(item)
-            self._consume(item, value)
+            self._consume(value)
 
     def _is_older(self, item: Item) -> bool:
         if item.place is None:
@@ -416,7 +439,7 @@ class Matcher:
     def _plan_give(self, give: Give, item: Item, value: StoredValue) -> None:
         if self._check_places(give, item, value):
             self._add_edge(item)
-            self._consume(item, value)
+            self._consume(value)
 
     def _check_places(self, give: Give, item: Item, value: StoredValue) -> bool:
         if not all(place.can_put() for place in give.places):
@@ -426,9 +449,9 @@ class Matcher:
         self.plan.gives.append(give)
         return True
 
-    def _consume(self, item: Item, value: StoredValue) -> None:
-        if item.node >= 0:
-            self.plan.consumed.append((item.node, value.attribute))
+    def _consume(self, value: StoredValue) -> None:
+        if value.number >= 0:
+            self.plan.consumed.append(value.number)
 
     def _add_edge(self, item: Item) -> None:
         place = self._place(item)
@@ -443,7 +466,9 @@ class Matcher:
         is_object = isinstance(item.live, Trackable)
         place = self._place(item)
         self.plan.exempt.append((item.live, ()) if is_object else (place.owner, place.names))
-        self.plan.consumed.append((item.node, VARIABLE_VALUE))
+        value = self._values.get(item.stored)
+        if value is not None:
+            self._consume(value)
 
     def _no_value(self, node: int) -> str:
         kind = self._graph.kind(node)

@@ -60,7 +60,6 @@ class Compare:
 
     first: int
     second: int
-    consumed: tuple[int, str]
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -92,7 +91,7 @@ class Plan:
         bound: (stored node, live object) pairs that belong together now.
         satisfied: (stored node, live object) pairs: the node gives the object its own values.
         edges: (owner, names) of matched arrays and plain values.
-        consumed: (stored node, attribute) pairs that are matched.
+        consumed: the numbers of the stored values that are matched.
         exempt: (object, names) of live values that the options leave as they are.
         lacking: (object, names, reason) of live values that the stored node has none for.
         again: (tuple, place) pairs: further places of a tuple that may be made anew.
@@ -106,7 +105,7 @@ class Plan:
     bound: list[tuple[int, Any]] = attrs.field(factory=list)
     satisfied: list[tuple[int, Any]] = attrs.field(factory=list)
     edges: list[tuple[Any, Names]] = attrs.field(factory=list)
-    consumed: list[tuple[int, str]] = attrs.field(factory=list)
+    consumed: list[int] = attrs.field(factory=list)
     exempt: list[tuple[Any, Names]] = attrs.field(factory=list)
     lacking: list[tuple[Any, Names, str]] = attrs.field(factory=list)
     again: list[tuple[tuple[Any, ...], Place]] = attrs.field(factory=list)

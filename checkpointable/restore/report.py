@@ -211,10 +211,11 @@ def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[
             followed = restoration.selection.follow(trail, str(key))
             if followed is None or (number == 0 and key == SAVE_COUNTER):
                 continue
-            here = [(owner, (*names, str(key))) for owner, names in own]
-            places.setdefault(child, []).extend(here)
+            if live.kinds[child] is not Kind.TRACKABLE:
+                here = [(owner, (*names, str(key))) for owner, names in own]
+                places.setdefault(child, []).extend(here)
             queue.append((child, followed))
-    yield from ((number, places[number]) for number, is_in in included.items() if is_in)
+    yield from ((number, places.get(number, [])) for number, is_in in included.items() if is_in)
 
 
 def _is_matched(restoration: Restoration, owner: Any, names: Names) -> bool:
@@ -250,9 +251,9 @@ def _stored_values(restoration: Restoration) -> tuple[list[Entry], list[Entry]]:
     elsewhere = {issue.node for issue in restoration.mismatched}
     for node, paths, path in _reachable(restoration):
         for attribute in restoration.graph.attributes(node):
-            is_open = (node, attribute.name) not in restoration.consumed and node not in elsewhere
+            is_open = attribute.value not in restoration.consumed and node not in elsewhere
             if is_open and not _is_empty(restoration, attribute):
-                waits = node in restoration.outstanding
+                waits = attribute.value in restoration.outstanding
                 entry = _stored_entry(restoration, attribute, paths.shown(path), waits)
                 (pending if waits else unused).append(entry)
     return pending, unused

@@ -6,10 +6,12 @@ Dropping the objects therefore frees everything, and closes the files.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +28,7 @@ from checkpointable.names import SAVE_COUNTER, Paths
 from checkpointable.options import RestoreOptions
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
-from checkpointable.restore.matching import Item, Matcher
+from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.report import Report, build_report
@@ -70,9 +72,9 @@ class Restoration:
         self.selection = Selection(options.only, options.skip or ())
         self.start = find_start(self.graph, options.at, source.path)
         self.paths = Paths()
-        #: (stored node, attribute) pairs that found a live value.
-        self.consumed: set[tuple[int, str]] = set()
-        #: Stored nodes with values that may still come to an object.
+        #: The numbers of the stored values that found a live one.
+        self.consumed: set[int] = set()
+        #: Those that may still come to an object.
         self.outstanding: set[int] = set()
         #: Live values that got none, and why: by (identity of the owner, names).
         self.lacking: dict[tuple[int, Names], str] = {}
@@ -144,9 +146,9 @@ class Restoration:
             UnmatchedError: `defer=False`, and not everything matched; nothing was changed.
             CorruptCheckpointError: the files are damaged; the report lists what was assigned.
         """
-        with waiting.quiet():
+        with waiting.quiet(), _without_collections():
             root, _ = self.roots()
-            plan = Matcher(self).run([Item(None, root, self.start, 0, self.selection.start())])
+            plan = Matcher(self).run(root, self.start, 0, self.selection.start())
             if plan.mismatched:
                 raise self._incompatible(plan)
             if self.options.verify == "first":
@@ -160,7 +162,7 @@ class Restoration:
     def arrive(self, place: Place, live: Any, node: int, path: int, trail: Any) -> None:
         """Match what has come to a place where a stored node waits."""
         with waiting.quiet():
-            plan = Matcher(self).run([Item(place, live, node, path, trail, fresh=True)])
+            plan = Matcher(self).run(live, node, path, trail, place)
             if plan.mismatched:
                 self.mismatched.extend(plan.mismatched)
                 self.outstanding.difference_update(self._below([m.node for m in plan.mismatched]))
@@ -224,9 +226,8 @@ class Restoration:
             _note(self._exempt, owner, names)
         for owner, names, reason in plan.lacking:
             self.lacking[id(owner), names] = reason
-        waiting_nodes = self._below([wait.node for wait in plan.waits])
-        self.outstanding |= waiting_nodes
-        self.outstanding -= {node for node, _ in plan.consumed}
+        self.outstanding |= self._below([wait.node for wait in plan.waits])
+        self.outstanding.difference_update(plan.consumed)
 
     def _note_given(self, plan: Plan, assignment: Assignment) -> None:
         for _, live in plan.satisfied:
@@ -242,11 +243,11 @@ class Restoration:
     def _compare(self, plan: Plan) -> None:
         for compare in plan.compares:
             if equal_values(self.open_source(), compare.first, compare.second):
-                self.consumed.add(compare.consumed)
-            self.outstanding.discard(compare.consumed[0])
+                self.consumed.add(compare.second)
+            self.outstanding.discard(compare.second)
 
     def _below(self, nodes: list[int]) -> set[int]:
-        """Return the nodes with unmatched values at and below some nodes."""
+        """Return the numbers of the unmatched values at and below some nodes."""
         seen: set[int] = set()
         queue = deque(n for n in nodes if n >= 0)
         found: set[int] = set()
@@ -255,10 +256,9 @@ class Restoration:
             if node in seen:
                 continue
             seen.add(node)
-            if any((node, a.name) not in self.consumed for a in self.graph.attributes(node)):
-                found.add(node)
+            found.update(attribute.value for attribute in self.graph.attributes(node))
             queue.extend(child for _, child in self.graph.children(node))
-        return found
+        return found - self.consumed
 
     def _close_if_done(self) -> None:
         if not self.outstanding:
@@ -293,6 +293,21 @@ class Restoration:
         error = IncompatibleCheckpointError(shown, mismatches=tuple(report.mismatched))
         error.report = report
         return error
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Let no garbage collection look at the many records of a large restore while it lasts.
+
+    They are no garbage, and looking at them again and again takes as long as the restore itself.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _note(table: dict[int, tuple[weakref.ref[Any], set[Names]]], owner: Any, names: Names) -> None:
