@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from checkpointable.errors import IncompatibleCheckpointError
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Wait
 from checkpointable.restore.selection import Trail
@@ -129,8 +130,11 @@ class WaitingValues:
                 position.restoration.arrive(
                     place, live, position.node, position.path, position.trail
                 )
-            except Exception as error:  # raised by the caller once all have had their turn
+            except IncompatibleCheckpointError as error:
+                errors.append(error)  # raised by the caller once all have had their turn
+            except Exception as error:  # it could not be read: perhaps later
                 errors.append(error)
+                self.add(owner, names, position)
             _, live = _resolve(Classifier(), owner, names)
 
     def _take(self, names: Names) -> list[Position]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Any
@@ -43,7 +44,9 @@ class Place:
         if self.key is None:
             return False
         if isinstance(self.holder, Trackable):
-            return has_attribute(self.holder, self.key) or self._is_declared()
+            descriptor = inspect.getattr_static(type(self.holder), self.key, None)
+            is_property = hasattr(type(descriptor), "__set__")
+            return is_property or has_attribute(self.holder, self.key) or self._is_declared()
         if isinstance(self.holder, tuple):
             return self.outer is not None and self.outer.can_put()
         return True
