@@ -18,6 +18,9 @@ import numpy.typing as npt
 from checkpointable.errors import MissingDependencyError, NotCheckpointableError
 from checkpointable.format.dtypes import dtype_name, is_dtype_name, item_size, stored_dtype
 
+#: What MessagePack holds as it is; integers beyond 64 bits and text with surrogates excepted.
+NATIVE: Final[frozenset[type[Any]]] = frozenset({type(None), bool, int, float, str, bytes})
+
 _DATETIME: Final = struct.Struct("<HBBBBBIB")
 _DATE: Final = struct.Struct("<HBB")
 _DELTA: Final = struct.Struct("<iII")
@@ -45,15 +48,18 @@ def encode_scalar(value: Any) -> bytes:
     Raises:
         NotCheckpointableError: it is of another type.
     """
-    kind = type(value)
     try:
-        return bytes(msgpack.packb(value, strict_types=True, default=_extension))
+        if type(value) not in NATIVE:
+            return bytes(msgpack.packb(_extension(value)))
+        return bytes(msgpack.packb(value, default=_extension))
     except UnicodeEncodeError:
-        return _pack_extension(7, _encode_text(value))
+        return bytes(msgpack.packb(msgpack.ExtType(7, _encode_text(value))))
     except (ValueError, OverflowError) as error:
+        if isinstance(error, NotCheckpointableError):
+            raise
         raise NotCheckpointableError(
-            f"a {kind.__name__} is too large to be stored as a plain value ({error}). Store it as"
-            " an array."
+            f"a {type(value).__name__} is too large to be stored as a plain value ({error}). Store"
+            " it as an array."
         ) from None
 
 
@@ -71,10 +77,6 @@ def decode_scalar(code: int, data: bytes) -> Any:
         return decoder(data)
     except (struct.error, OverflowError, TypeError, KeyError) as error:
         raise ValueError(str(error)) from None
-
-
-def _pack_extension(code: int, data: bytes) -> bytes:
-    return bytes(msgpack.packb(msgpack.ExtType(code, data)))
 
 
 def _extension(value: Any) -> Any:
@@ -161,7 +163,7 @@ def _decode_zone(data: bytes) -> datetime.tzinfo | None:
         raise ValueError("the time zone is malformed")
     try:
         return zoneinfo.ZoneInfo(key)
-    except zoneinfo.ZoneInfoNotFoundError:
+    except (zoneinfo.ZoneInfoNotFoundError, OSError):
         raise MissingDependencyError(
             f"this machine does not know the time zone {key!r}. Install the package of time zones:"
             " pip install tzdata"
@@ -186,7 +188,7 @@ def _decode_delta(data: bytes) -> datetime.timedelta:
 
 def _numpy_extension(value: np.generic) -> Any:
     if type(value) is np.str_:
-        return msgpack.ExtType(15, _encode_text(value))
+        return msgpack.ExtType(15, str.encode(value, "utf-8", "surrogatepass"))  # with its NULs
     if type(value) is np.bytes_:
         return msgpack.ExtType(16, bytes(value))
     name = dtype_name(value.dtype).encode()

@@ -18,13 +18,11 @@ import numpy as np
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import DEEPEST_KEY, MOST_EQUAL_HASHES
-from checkpointable.format.scalars import decode_scalar, encode_scalar
+from checkpointable.format.scalars import NATIVE, decode_scalar, encode_scalar
 from checkpointable.plain import PLAIN_CONTAINERS, PLAIN_SCALARS
 
 #: Container types; the position is the extension type (F-38).
 _CONTAINERS: Final[tuple[type[Any], ...]] = (list, tuple, dict, set, frozenset)
-#: What MessagePack holds as it is.
-_NATIVE: Final[frozenset[type[Any]]] = frozenset({type(None), bool, int, float, str, bytes})
 #: Tokens are decoded in batches, which bounds what a hostile value costs before it is refused.
 _BATCH: Final = 16_384
 
@@ -143,7 +141,7 @@ def _encode_container(container: Any, pieces: list[bytes]) -> Iterator[Any] | No
         for key in container:
             _check_depth(key, DEEPEST_KEY)
         items = list(chain.from_iterable(container.items()))
-    if not _NATIVE.issuperset(map(type, items)):
+    if not NATIVE.issuperset(map(type, items)):
         return iter(items)
     pieces.append(_encode_run(items))
     return None
@@ -220,7 +218,7 @@ def _read_batches(data: bytes | memoryview) -> Iterator[list[Any]]:
 
 
 def _read_extension(code: int, data: bytes) -> Any:
-    if code >= len(_CONTAINERS):
+    if not 0 <= code < len(_CONTAINERS):
         return decode_scalar(code, data)
     if len(data) != 4:
         raise ValueError("the head of a container is malformed")
