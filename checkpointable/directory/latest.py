@@ -1,21 +1,29 @@
 """Which checkpoint is the newest, and whether there is one at all (D-5, I-6).
 
-Damage and races never raise here: whatever cannot be read is no checkpoint, and the next one is
-looked at.
+Damage and races never raise here: what is not whole is no checkpoint, and the next one is looked
+at. A directory that cannot be read does raise: to take it for empty would lose a long run.
 """
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from collections.abc import Iterator
+from typing import Final
 
 from checkpointable.bundle import files
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import Candidate, candidates, numbered_checkpoints
 from checkpointable.directory.state_file import STATE_FILE, read_state
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
+
+#: How often the directory is listed again while all that was listed vanishes.
+_ATTEMPTS: Final = 100
+
+#: Failures that say nothing about a checkpoint.
+_NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def latest_checkpoint(
@@ -35,19 +43,33 @@ def latest_checkpoint(
     Returns:
         its path, or `None`. Damage, races and a missing directory raise nothing. Thread-safe.
 
+    Raises:
+        StorageError: the directory cannot be listed, or files cannot be opened for a reason that
+            has nothing to do with them (too many are open): there may well be a checkpoint.
+
     Example:
         >>> latest_checkpoint("/no/such/directory") is None
         True
     """
     path = path_text(directory)
-    try:
-        return next(_complete(storage, _newest_first(storage, path, latest_filename)), None)
-    except CheckpointError:
+    state_file = latest_filename or STATE_FILE
+    if not _is_directory(storage, path):
         return None
+    for _ in range(_ATTEMPTS):
+        names = storage.list_dir(path)
+        for prefix in _newest_first(storage, path, state_file):
+            if _is_complete(storage, prefix):
+                return prefix
+        if names == storage.list_dir(path):
+            break  # Else what was there has been replaced by newer ones meanwhile.
+    return None
 
 
 def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
     """Tell whether there is a checkpoint at a prefix, with the right index and file lengths.
+
+    Raises:
+        StorageError: files cannot be opened for a reason that has nothing to do with them.
 
     Example:
         >>> checkpoint_exists("/no/such/directory/ckpt")
@@ -83,21 +105,21 @@ def _is_directory(storage: Storage, path: str) -> bool:
     return status is not None and status.is_dir
 
 
-def _complete(storage: Storage, prefixes: Iterator[str]) -> Iterator[str]:
-    return (prefix for prefix in prefixes if _is_complete(storage, prefix))
-
-
 def _is_complete(storage: Storage, prefix: str) -> bool:
     try:
         open_checkpoint(storage, prefix).close()
+    except StorageError as error:
+        if error.errno in _NOT_THE_FILES_FAULT:
+            raise
+        return False
     except CheckpointError:
         return False
     return True
 
 
-def _newest_first(storage: Storage, directory: str, filename: str | None) -> Iterator[str]:
+def _newest_first(storage: Storage, directory: str, state_file: str) -> Iterator[str]:
     """Yield the prefixes in a directory, what the state file says first."""
-    state = read_state(storage, directory, filename or STATE_FILE)
+    state = read_state(storage, directory, state_file)
     if state is not None:
         named = _inside(directory, state.model_checkpoint_path)
         yield from _newer_than(storage, named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_nothing_is_none(tmp_path: Path) -> None:
     (tmp_path / "dir.index").mkdir()
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / "pipe.index")
-    for path in (tmp_path / "missing", tmp_path, tmp_path / "file", Path("a\0b")):
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "file", tmp_path / "file" / "x"):
         assert latest_checkpoint(path) is None
 
 
@@ -151,7 +152,7 @@ def test_another_state_file_can_be_named(tmp_path: Path) -> None:
 
 
 def test_races_do_not_raise() -> None:
-    """Files that vanish, and a storage that fails, between listing and opening raise nothing."""
+    """Files that vanish or cannot be read, after they were listed, raise nothing."""
 
     class Vanishing(WrappedStorage):
         def open_read(self, path: str) -> ReadableFile:
@@ -166,11 +167,21 @@ def test_races_do_not_raise() -> None:
         DRIVER.save(storage, f"/run/ckpt-{number}", number, OPTIONS)
     assert latest_checkpoint("/run", storage=Vanishing(storage)) == "/run/ckpt-1"
 
-    class Broken(WrappedStorage):
-        def list_dir(self, path: str) -> list[str]:
-            raise StorageError(f"{path}: broken", path=path)
 
-    assert latest_checkpoint("/run", storage=Broken(storage)) is None
+@pytest.mark.parametrize("verb", ["list_dir", "open_read"])
+def test_a_directory_that_cannot_be_read_is_not_taken_for_empty(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Where nothing can be listed or opened, an error says so: `None` would be a lie."""
+    storage = MemoryStorage()
+    DRIVER.save(storage, "/run/ckpt-1", 1, OPTIONS)
+
+    def fail(path: str) -> None:
+        raise StorageError(f"{path}: too many open files", errno=errno.EMFILE, path=path)
+
+    monkeypatch.setattr(storage, verb, fail)
+    with pytest.raises(StorageError, match="too many open files"):
+        latest_checkpoint("/run", storage=storage)
 
 
 def test_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
