@@ -32,28 +32,44 @@ class Boxes:
     shapes: Column
 
 
+@attrs.frozen(eq=False)
+class _Rows:
+    """The boxes of all divided tensors, flat.
+
+    Attributes:
+        tensors: the numbers of the divided tensors.
+        begins: where the extents of each begin among all extents of divided tensors.
+        owners: per such extent, the position of its tensor in `tensors`.
+        extents: per such extent, its number.
+        edges: where the dimensions of each such extent begin, and where the last ones end.
+        dims: per dimension of such an extent, that of its tensor.
+    """
+
+    tensors: Column
+    begins: Column
+    owners: Column
+    extents: Column
+    edges: Column
+    dims: Column
+
+
 def divided(tensors: TensorTable) -> Iterator[Boxes]:
     """Yield the boxes of every tensor that has several extents, in order."""
-    first = np.cumsum(tensors.extent_counts, dtype=np.int64) - tensors.extent_counts
-    position = 0
-    for tensor in np.flatnonzero(tensors.extent_counts > 1).tolist():
-        shape = (int(tensors.extent_counts[tensor]), int(tensors.ranks[tensor]))
-        part = slice(position, position + math.prod(shape))
-        yield Boxes(
-            tensor,
-            int(first[tensor]),
-            tensors.extent_starts[part].reshape(shape),
-            tensors.extent_shapes[part].reshape(shape),
-        )
-        position += math.prod(shape)
+    if not (tensors.extent_counts > 1).any():
+        return
+    rows = _rows(tensors)
+    yield from (_boxes(tensors, rows, i) for i in range(len(rows.tensors)))
 
 
 def check_boxes(tensors: TensorTable, file: str) -> None:
-    """Check that the extents of every divided tensor are boxes that fill it (F-28)."""
+    """Check that the extents of every divided tensor are boxes that fill it (F-28).
+
+    The lengths of the extents must have been checked against the shards, so that no sum overflows.
+    """
     several = tensors.extent_counts > 1
-    ranks = tensors.ranks[several].astype(np.uint64)
-    wanted = int((tensors.extent_counts[several] * ranks).sum(dtype=np.uint64))
-    if len(tensors.extent_starts) != wanted:
+    ranks = tensors.ranks[several].astype(np.int64)
+    wanted = int((tensors.extent_counts[several] * ranks).sum())
+    if len(tensors.extent_starts) != wanted or len(tensors.extent_shapes) != wanted:
         raise corrupt(
             file,
             "F-28",
@@ -61,42 +77,96 @@ def check_boxes(tensors: TensorTable, file: str) -> None:
             expected=wanted,
             found=len(tensors.extent_starts),
         )
+    if not wanted:
+        return
+    rows = _rows(tensors)
+    _check_sizes(tensors, rows, file)
     budget = MOST_BOX_PAIRS
-    for boxes in divided(tensors):
-        budget -= _check_tensor(tensors, boxes, budget, file)
+    for i in np.flatnonzero(~_are_stacked(tensors, rows)).tolist():
+        budget -= _check_overlap(_boxes(tensors, rows, i), budget, file)
 
 
-def _check_tensor(tensors: TensorTable, boxes: Boxes, budget: int, file: str) -> int:
-    """Check the boxes of one tensor; return how many pairs were compared."""
-    shape = np.array(tensors.infos[boxes.tensor].shape, dtype=np.uint64)
-    starts, shapes = boxes.starts, boxes.shapes
-    inside = (shapes > 0) & (starts < shape) & (shapes <= shape - np.minimum(starts, shape))
+def _rows(tensors: TensorTable) -> _Rows:
+    counts = tensors.extent_counts.astype(np.int64)
+    ranks = tensors.ranks.astype(np.int64)
+    first_extents, first_dims = np.cumsum(counts) - counts, np.cumsum(ranks) - ranks
+    which = np.flatnonzero(counts > 1)
+    begins = np.cumsum(counts[which]) - counts[which]
+    owners = np.repeat(np.arange(len(which)), counts[which])
+    row_ranks = ranks[which][owners]
+    edges = np.concatenate([[0], np.cumsum(row_ranks)])
+    shift = np.repeat(first_dims[which][owners] - edges[:-1], row_ranks)
+    return _Rows(
+        tensors=which,
+        begins=begins,
+        owners=owners,
+        extents=np.arange(len(owners)) + (first_extents[which] - begins)[owners],
+        edges=edges,
+        dims=tensors.dims[np.arange(edges[-1]) + shift],
+    )
+
+
+def _boxes(tensors: TensorTable, rows: _Rows, i: int) -> Boxes:
+    """Return the boxes of one divided tensor."""
+    tensor, begin = int(rows.tensors[i]), int(rows.begins[i])
+    shape = (int(tensors.extent_counts[tensor]), int(tensors.ranks[tensor]))
+    start = int(rows.edges[begin])
+    part = slice(start, start + math.prod(shape))
+    return Boxes(
+        tensor,
+        int(rows.extents[begin]),
+        tensors.extent_starts[part].reshape(shape),
+        tensors.extent_shapes[part].reshape(shape),
+    )
+
+
+def _check_sizes(tensors: TensorTable, rows: _Rows, file: str) -> None:
+    """Check that each box lies inside its tensor, has the right length, and that they sum up."""
+    starts, shapes, dims = tensors.extent_starts, tensors.extent_shapes, rows.dims
+    inside = (shapes > 0) & (starts < dims) & (shapes <= dims - np.minimum(starts, dims))
     if not inside.all():
-        raise corrupt(file, "F-28", f"an extent of tensor {boxes.tensor} lies outside of it")
-    sizes = shapes.prod(axis=1, dtype=np.uint64)
-    lengths = tensors.extent_lengths[boxes.first_extent : boxes.first_extent + len(starts)]
-    item = int(tensors.item_sizes[boxes.tensor])
-    if (sizes * np.uint64(item) != lengths).any():
-        raise corrupt(
-            file, "F-28", f"an extent of tensor {boxes.tensor} has a wrong length for its shape"
-        )
-    total = int(sizes.astype(object).sum())
-    if total != math.prod(shape.tolist()):
+        raise corrupt(file, "F-28", "an extent lies outside of its tensor, or is empty")
+    sizes = np.multiply.reduceat(shapes, rows.edges[:-1])
+    items = tensors.item_sizes[rows.tensors].astype(np.uint64)
+    if (sizes * items[rows.owners] != tensors.extent_lengths[rows.extents]).any():
+        raise corrupt(file, "F-28", "an extent has a wrong length for its shape")
+    found = np.add.reduceat(sizes, rows.begins)
+    # The dimensions of a tensor stand before each of its extents; those of the first will do.
+    wanted = np.multiply.reduceat(dims, rows.edges[:-1])[rows.begins]
+    wrong = np.flatnonzero(found != wanted)
+    if wrong.size:
         raise corrupt(
             file,
             "F-28",
-            f"the extents of tensor {boxes.tensor} do not fill it",
-            expected=f"{math.prod(shape.tolist())} elements",
-            found=total,
+            f"the extents of tensor {int(rows.tensors[wrong[0]])} do not fill it",
+            expected=f"{int(wanted[wrong[0]])} elements",
+            found=int(found[wrong[0]]),
         )
-    order = np.lexsort(starts.T[::-1])
-    if not np.array_equal(order, np.arange(len(starts))):
-        raise corrupt(file, "F-28", f"the extents of tensor {boxes.tensor} are not sorted")
-    return _check_overlap(boxes, budget, file)
+
+
+def _are_stacked(tensors: TensorTable, rows: _Rows) -> Column:
+    """Tell of each divided tensor whether its extents are whole rows, one after the other.
+
+    They are then sorted and cannot overlap; most tensors are divided in this way.
+    """
+    firsts = rows.edges[:-1]
+    whole = tensors.extent_shapes == rows.dims
+    whole[firsts] = True
+    stacked = np.logical_and.reduceat(whole, firsts)
+    begin = tensors.extent_starts[firsts]
+    end = begin + tensors.extent_shapes[firsts]
+    follows = begin[1:] == end[:-1]
+    stacked[1:] &= follows | (rows.owners[1:] != rows.owners[:-1])
+    return np.logical_and.reduceat(stacked, rows.begins)
 
 
 def _check_overlap(boxes: Boxes, budget: int, file: str) -> int:
-    """Compare the boxes that could overlap, along the dimension that separates them best."""
+    """Check that boxes are sorted and that no two overlap; return how many pairs were compared.
+
+    Only those are compared that could overlap along the dimension that separates them best.
+    """
+    if (np.lexsort(boxes.starts.T[::-1]) != np.arange(len(boxes.starts))).any():
+        raise corrupt(file, "F-28", f"the extents of tensor {boxes.tensor} are not sorted")
     distinct = [len(np.unique(column)) for column in boxes.starts.T]
     axis = int(np.argmax(distinct))
     order = np.argsort(boxes.starts[:, axis], kind="stable")

@@ -112,8 +112,8 @@ def check_tensors(tensors: TensorTable, shards: ShardTable, file: str) -> None:
             )
     elements = _elements(tensors, file)
     _check_extents(tensors, elements, file)
-    check_boxes(tensors, file)
     _check_places(tensors, shards, file)
+    check_boxes(tensors, file)
 
 
 def _elements(tensors: TensorTable, file: str) -> Column:
