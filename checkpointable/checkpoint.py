@@ -19,8 +19,9 @@ from checkpointable.graph.view import warn_undeclared
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, join_all, shorten
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
+from checkpointable.restore.books import Roots
 from checkpointable.restore.deferred import pending_paths
-from checkpointable.restore.restoration import Restoration, Roots
+from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,

@@ -6,7 +6,7 @@ Tensors come first, in bulk and verified on the way; then what runs code of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -15,11 +15,9 @@ from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.books import Books
 from checkpointable.restore.places import Place, Rebinding
 from checkpointable.restore.plan import Array, Give, Plan, is_read_target
-
-if TYPE_CHECKING:
-    from checkpointable.restore.restoration import Restoration
 
 #: How many bytes of values that must be converted are held at a time.
 _CONVERTED_AT_ONCE: Final = 64 << 20
@@ -34,7 +32,7 @@ class Assignment:
         arrays: the (node, array) pairs of stored arrays and what became of them.
     """
 
-    restoration: Restoration
+    books: Books
     done: list[int] = attrs.field(factory=list)
     arrays: list[tuple[int, Any]] = attrs.field(factory=list)
 
@@ -45,7 +43,7 @@ class Assignment:
             CorruptCheckpointError, StorageError: a value could not be read.
             IncompatibleCheckpointError: code of the user's raised; that error is its cause.
         """
-        source = self.restoration.open_source()
+        source = self.books.open_source()
         rebinding = Rebinding(plan.again)
         direct = [g for g in plan.gives if _is_direct(g)]
         self._read(source, direct, [g.target for g in direct if g.target is not None])
@@ -127,7 +125,7 @@ class Assignment:
             raise
         except Exception as error:
             raise IncompatibleCheckpointError(
-                f"{self.restoration.paths.shown(path)}: the object refused the stored value:"
+                f"{self.books.paths.shown(path)}: the object refused the stored value:"
                 f" {type(error).__name__}: {error}. See what its class asks for."
             ) from error
 

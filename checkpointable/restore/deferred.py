@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -15,17 +15,25 @@ from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable
 from checkpointable.trackable.children import ABSENT, Classifier
 
-if TYPE_CHECKING:
-    from checkpointable.restore.restoration import Restoration
-
 _CONTAINERS: Final = (list, tuple, dict)
+
+
+class Restoring(Protocol):
+    """What can give a live value what a stored node holds."""
+
+    def arrive(self, place: Place, live: Any, node: int, path: int, trail: Trail) -> None:
+        """Match what has come to a place where a stored node waits."""
+
+    def pending_path(self, node: int, path: int) -> str | None:
+        """Return the path of a node whose values have no object yet, if that is to be said."""
 
 
 @attrs.frozen(slots=True, eq=False)
 class Position:
-    """A stored node that waits, of one restore."""
+    """A stored node that waits, of one restore (`order`: the how-manieth it was)."""
 
-    restoration: Restoration
+    restoration: Restoring
+    order: int
     node: int
     path: int
     trail: Trail
@@ -50,13 +58,14 @@ class WaitingValues:
         self._polled = self._polled or _comes_silently(owner, names)
         waiting.put(owner, self, polled=self._polled)
 
-    def pending(self) -> Iterator[tuple[Restoration, str]]:
-        """Yield the restores whose values wait here, and the paths of those values."""
+    def pending(self) -> Iterator[str]:
+        """Yield the paths of the values that wait here."""
         for group in self._waiting.values():
             for positions in group.values():
                 for position in positions:
-                    if position.restoration.is_pending(position.node):
-                        yield position.restoration, position.restoration.paths.shown(position.path)
+                    path = position.restoration.pending_path(position.node, position.path)
+                    if path is not None:
+                        yield path
 
     def assigned(self, owner: Any, name: str) -> None:
         """Look at what has come with the assignment of an attribute."""
@@ -142,15 +151,16 @@ class WaitingValues:
         positions = group.pop(names[-1], [])
         if not group:
             self._waiting.pop(names[:-1], None)
-        return sorted(positions, key=lambda p: -p.restoration.order)
+        return sorted(positions, key=lambda p: -p.order)
 
 
-def wait(restoration: Restoration, what: Wait) -> None:
+def wait(restoration: Restoring, order: int, what: Wait) -> None:
     """Let a stored node wait at an object."""
     values = waiting.get(what.owner)
     if not isinstance(values, WaitingValues):
         values = WaitingValues()
-    values.add(what.owner, what.names, Position(restoration, what.node, what.path, what.trail))
+    position = Position(restoration, order, what.node, what.path, what.trail)
+    values.add(what.owner, what.names, position)
 
 
 def pending_paths(objects: Iterable[Any]) -> list[str]:
@@ -159,7 +169,7 @@ def pending_paths(objects: Iterable[Any]) -> list[str]:
     for owner in objects if waiting.anything() else ():
         values = waiting.get(owner)
         if isinstance(values, WaitingValues):
-            found.update({p: None for r, p in values.pending() if not r.partial_expected})
+            found.update(dict.fromkeys(values.pending()))
     return list(found)
 
 

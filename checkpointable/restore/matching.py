@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from checkpointable.format.records import AttributeKind, NodeKind
 from checkpointable.graph.tree import LEFT_OUT, build_tree
 from checkpointable.names import PY_STATE, SAVE_COUNTER, VARIABLE_VALUE
+from checkpointable.restore.books import Books
 from checkpointable.restore.fit import Misfit, describe_live, describe_stored, fit_value
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan, Wait
@@ -24,9 +25,6 @@ from checkpointable.trackable.base import Trackable, peek_tracking
 from checkpointable.trackable.children import Classifier, Kind, container_kind
 from checkpointable.trackable.state import PythonState
 from checkpointable.trackable.variable import Variable
-
-if TYPE_CHECKING:
-    from checkpointable.restore.restoration import Restoration
 
 
 @attrs.define(slots=True, eq=False)
@@ -58,14 +56,14 @@ class Item:
 class Matcher:
     """One run of matching, from a few live values on to all that they lead to."""
 
-    def __init__(self, restoration: Restoration) -> None:
+    def __init__(self, books: Books) -> None:
         self.plan = Plan()
-        self._restoration = restoration
-        self._graph = restoration.graph
-        self._values = restoration.values
-        self._root, attached = restoration.roots()
+        self._books = books
+        self._graph = books.graph
+        self._values = books.values
+        self._root, attached = books.roots()
         self._attached = dict(attached)
-        if restoration.start != 0:
+        if books.start != 0:
             self._attached.pop(SAVE_COUNTER, None)
         self._classifier = Classifier()
         self._queue: deque[Item] = deque()
@@ -116,8 +114,8 @@ class Matcher:
 
     def _follow(self, item: Item, name: str, child: Stored) -> tuple[int, Trail] | None:
         """Return the path and trail behind an edge; `None`, and a note, if it is cut (R-14)."""
-        path = self._restoration.paths.add(item.path, name)
-        trail = self._restoration.selection.follow(item.trail, name)
+        path = self._books.paths.add(item.path, name)
+        trail = self._books.selection.follow(item.trail, name)
         if trail is None:
             node = child if isinstance(child, int) else -1
             self.plan.skipped.append(Issue(path, "left out by only or skip", node))
@@ -134,7 +132,7 @@ class Matcher:
         if met or (met is not None and not item.trail.included):
             return
         if met is None:
-            if self._restoration.is_bound(node, live):
+            if self._books.is_bound(node, live):
                 return
             self._bind(item, live, node)
         self._met[id(live), node] = item.trail.included
@@ -144,8 +142,8 @@ class Matcher:
 
     def _bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
-        others = [*self._restoration.bound_to(node), *self._bound.get(node, ())]
-        if node != self._restoration.start and any(other is not live for other in others):
+        others = [*self._books.bound_to(node), *self._bound.get(node, ())]
+        if node != self._books.start and any(other is not live for other in others):
             self.plan.split.append(Issue(item.path, "one stored object for two live ones", node))
         self._alive.append(live)
         self._bound.setdefault(node, []).append(live)
@@ -164,11 +162,11 @@ class Matcher:
         """Match an edge of the root's node that the holder has; tell whether that is all (R-3)."""
         if item.live is not self._root:
             return False
-        holder = self._restoration.holder()
+        holder = self._books.holder()
         if name in self._attached:
             self._enqueue(item, holder, name, self._attached[name], child)
             return True
-        if name == SAVE_COUNTER and self._restoration.start == 0:
+        if name == SAVE_COUNTER and self._books.start == 0:
             return True
         if holder is not self._root:
             self._wait_at(item, holder, (name,), child)
@@ -200,12 +198,12 @@ class Matcher:
         names = own_names(live)
         if not names:
             return
-        giver = self._givers.get(id(live), self._restoration.giver(live))
+        giver = self._givers.get(id(live), self._books.giver(live))
         if giver is not None and giver != node:
             self._compare(giver, node, names)
             return
         tracking = peek_tracking(live)
-        if tracking is not None and tracking.restored > self._restoration.order:
+        if tracking is not None and tracking.restored > self._books.order:
             values = {a.name: a.value for a in self._graph.attributes(node)}
             self._satisfy(live, node, [values[name] for name in names if name in values])
         elif isinstance(live, Variable):
@@ -305,7 +303,7 @@ class Matcher:
 
     def _place(self, item: Item) -> Place:
         """Return where a container stands; a root's own place holds nothing else."""
-        holder = self._restoration.holder()
+        holder = self._books.holder()
         return item.place or Place(holder, (None,), holder, None)
 
     def _replace_plain(self, item: Item, value: StoredValue) -> None:
@@ -391,7 +389,7 @@ class Matcher:
             return False
         tracking = peek_tracking(item.place.owner)
         order = tracking.edges.get(item.place.names, 0) if tracking is not None else 0
-        return order > self._restoration.order
+        return order > self._books.order
 
     def _is_shared(self, item: Item) -> bool:
         """Handle an array that has been met before: under another name, or for another node."""
@@ -412,7 +410,7 @@ class Matcher:
 
     def _reuse_array(self, item: Item) -> bool:
         """Put the array that this restore made of the node before into one more place (R-5)."""
-        for array in self._restoration.bound_to(item.node):
+        for array in self._books.bound_to(item.node):
             if isinstance(array, np.ndarray):
                 if array is not item.live:
                     give = Give(item.path, plain=array, places=[self._place(item)])
@@ -425,7 +423,7 @@ class Matcher:
     def _plan(self, give: Give, item: Item, value: StoredValue, kind: Kind) -> bool:
         """Plan to give a value to a leaf or variable if it fits."""
         live = item.live if give.target is None else give.target
-        fit = fit_value(value, live, kind, self._restoration.options)
+        fit = fit_value(value, live, kind, self._books.options)
         if isinstance(fit, Misfit):
             if not value.is_empty_container():
                 self._mismatch(item, fit)

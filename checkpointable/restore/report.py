@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from checkpointable.format.records import Attribute, AttributeKind
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, value_path
+from checkpointable.restore.books import Books
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.matching import own_names
 from checkpointable.restore.places import Names
@@ -22,9 +23,6 @@ from checkpointable.restore.stored import CONTAINERS
 from checkpointable.trackable.base import peek_tracking
 from checkpointable.trackable.children import Kind
 from checkpointable.trackable.variable import Variable
-
-if TYPE_CHECKING:
-    from checkpointable.restore.restoration import Restoration
 
 #: The categories of a report, in the order in which it prints them.
 CATEGORIES: Final = (
@@ -89,15 +87,15 @@ class Report:
     untracked: Sequence[Entry] = ()
 
     @classmethod
-    def of_assigned(cls, restoration: Restoration, done: Iterable[int]) -> Report:
+    def of_assigned(cls, books: Books, done: Iterable[int]) -> Report:
         """Return the report of a restore that failed: what it had assigned by then."""
-        paths = restoration.paths
-        return cls(restoration.source.path, restored=[Entry(paths.shown(n)) for n in done])
+        paths = books.paths
+        return cls(books.source.path, restored=[Entry(paths.shown(n)) for n in done])
 
     @classmethod
-    def of_mismatched(cls, restoration: Restoration, issues: Iterable[Issue]) -> Report:
+    def of_mismatched(cls, books: Books, issues: Iterable[Issue]) -> Report:
         """Return the report of values that do not fit."""
-        return cls(restoration.source.path, mismatched=_issues(restoration, issues))
+        return cls(books.source.path, mismatched=_issues(books, issues))
 
     def why_not_existing_matched(self) -> str:
         """Return why not every live value has its stored one; empty if all have."""
@@ -143,55 +141,55 @@ class Report:
         return "\n".join(lines)
 
 
-def build_report(restoration: Restoration) -> Report:
+def build_report(books: Books) -> Report:
     """Compare the live objects, as they are now, with what a restore has matched."""
-    root, attached = restoration.roots()
+    root, attached = books.roots()
     live = walk(root, attached)
-    restored, missing = _live_values(restoration, live)
-    pending, unused = _stored_values(restoration)
+    restored, missing = _live_values(books, live)
+    pending, unused = _stored_values(books)
     return Report(
-        source=restoration.source.path,
+        source=books.source.path,
         restored=restored,
         pending=pending,
         missing=_suggest(missing, [*unused, *pending]),
         unused=_suggest(unused, missing),
-        mismatched=_issues(restoration, restoration.mismatched),
-        split=_issues(restoration, restoration.split),
-        cast=_issues(restoration, restoration.cast),
-        skipped=_issues(restoration, restoration.skipped),
+        mismatched=_issues(books, books.mismatched),
+        split=_issues(books, books.split),
+        cast=_issues(books, books.cast),
+        skipped=_issues(books, books.skipped),
         untracked=[Entry(u.path, reason=f"{u.type}: {u.reason}") for u in live.untracked],
     )
 
 
-def _live_values(restoration: Restoration, live: Walk) -> tuple[list[Entry], list[Entry]]:
+def _live_values(books: Books, live: Walk) -> tuple[list[Entry], list[Entry]]:
     """Return the live values that were matched and those that were not."""
     matched: list[Entry] = []
     missing: list[Entry] = []
-    for number, owners in _selected(restoration, live):
+    for number, owners in _selected(books, live):
         value = live.objects[number]
         if not _has_value(value, live.kinds[number]):
             continue
         is_object = live.kinds[number] is Kind.TRACKABLE
         places: list[tuple[Any, Names]] = [(value, ())] if is_object else owners
-        if any(restoration.is_exempt(*place) for place in places):
+        if any(books.is_exempt(*place) for place in places):
             continue
         dtype, shape = _dtype_and_shape(value)
         path = live.paths.shown(number)
-        if any(_is_matched(restoration, *place) for place in places):
+        if any(_is_matched(books, *place) for place in places):
             matched.append(Entry(path, dtype, shape))
         else:
-            reasons = (restoration.lacking.get((id(owner), names)) for owner, names in places)
+            reasons = (books.lacking.get((id(owner), names)) for owner, names in places)
             reason = next(filter(None, reasons), "not in the checkpoint")
             missing.append(Entry(path, dtype, shape, reason))
     return matched, missing
 
 
-def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[Any]]]:
+def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:
     """Yield the live nodes that the options include, with the places of arrays and plain values.
 
     A place is the nearest object and the names from it on, through plain containers.
     """
-    holder = restoration.holder()
+    holder = books.holder()
     first: list[Any] = [(live.objects[0], ())]
     if live.kinds[0] is not Kind.TRACKABLE:
         first = [(holder, (None,))]
@@ -199,7 +197,7 @@ def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[
         first.append((holder, ()))
     places: dict[int, list[tuple[Any, Names]]] = {0: first}
     included: dict[int, bool] = {}
-    queue: deque[tuple[int, Trail]] = deque([(0, restoration.selection.start())])
+    queue: deque[tuple[int, Trail]] = deque([(0, books.selection.start())])
     while queue:
         number, trail = queue.popleft()
         if number in included and (included[number] or not trail.included):
@@ -208,7 +206,7 @@ def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[
         is_object = number != 0 and live.kinds[number] is Kind.TRACKABLE
         own = [(live.objects[number], ())] if is_object else places[number]
         for key, child in live.children[number]:
-            followed = restoration.selection.follow(trail, str(key))
+            followed = books.selection.follow(trail, str(key))
             if followed is None or (number == 0 and key == SAVE_COUNTER):
                 continue
             if live.kinds[child] is not Kind.TRACKABLE:
@@ -218,14 +216,14 @@ def _selected(restoration: Restoration, live: Walk) -> Iterator[tuple[int, list[
     yield from ((number, places.get(number, [])) for number, is_in in included.items() if is_in)
 
 
-def _is_matched(restoration: Restoration, owner: Any, names: Names) -> bool:
+def _is_matched(books: Books, owner: Any, names: Names) -> bool:
     """Tell whether this restore, or a later one, has given a value there."""
     tracking = peek_tracking(owner)
     if not names:
-        later = tracking is not None and tracking.restored > restoration.order
-        return later or restoration.giver(owner) is not None
-    later = tracking is not None and tracking.edges.get(names, 0) > restoration.order
-    return later or restoration.has_edge(owner, names)
+        later = tracking is not None and tracking.restored > books.order
+        return later or books.giver(owner) is not None
+    later = tracking is not None and tracking.edges.get(names, 0) > books.order
+    return later or books.has_edge(owner, names)
 
 
 def _has_value(value: Any, kind: Kind) -> bool:
@@ -244,33 +242,33 @@ def _dtype_and_shape(value: Any) -> tuple[str | None, tuple[int, ...] | None]:
     return None, None
 
 
-def _stored_values(restoration: Restoration) -> tuple[list[Entry], list[Entry]]:
+def _stored_values(books: Books) -> tuple[list[Entry], list[Entry]]:
     """Return the stored values that wait, and those that no object can take."""
     pending: list[Entry] = []
     unused: list[Entry] = []
-    elsewhere = {issue.node for issue in restoration.mismatched}
-    for node, paths, path in _reachable(restoration):
-        for attribute in restoration.graph.attributes(node):
-            is_open = attribute.value not in restoration.consumed and node not in elsewhere
-            if is_open and not _is_empty(restoration, attribute):
-                waits = attribute.value in restoration.outstanding
-                entry = _stored_entry(restoration, attribute, paths.shown(path), waits)
+    elsewhere = {issue.node for issue in books.mismatched}
+    for node, paths, path in _reachable(books):
+        for attribute in books.graph.attributes(node):
+            is_open = attribute.value not in books.consumed and node not in elsewhere
+            if is_open and not _is_empty(books, attribute):
+                waits = attribute.value in books.outstanding
+                entry = _stored_entry(books, attribute, paths.shown(path), waits)
                 (pending if waits else unused).append(entry)
     return pending, unused
 
 
-def _reachable(restoration: Restoration) -> Iterator[tuple[int, Paths, int]]:
+def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
     """Yield the stored nodes that the options include, with their paths."""
-    graph, paths, start = restoration.graph, Paths(), restoration.start
+    graph, paths, start = books.graph, Paths(), books.start
     included: dict[int, tuple[bool, int]] = {}
-    queue: deque[tuple[int, int, Trail]] = deque([(start, 0, restoration.selection.start())])
+    queue: deque[tuple[int, int, Trail]] = deque([(start, 0, books.selection.start())])
     while queue:
         node, path, trail = queue.popleft()
         if node in included and (included[node][0] or not trail.included):
             continue
         included[node] = (trail.included, included.get(node, (False, path))[1])
         for name, child in graph.children(node):
-            followed = restoration.selection.follow(trail, name)
+            followed = books.selection.follow(trail, name)
             if followed is None or (node == start == 0 and name == SAVE_COUNTER):
                 continue
             if child not in included or not included[child][0]:
@@ -278,18 +276,18 @@ def _reachable(restoration: Restoration) -> Iterator[tuple[int, Paths, int]]:
     yield from ((node, paths, path) for node, (is_in, path) in included.items() if is_in)
 
 
-def _is_empty(restoration: Restoration, attribute: Attribute) -> bool:
+def _is_empty(books: Books, attribute: Attribute) -> bool:
     """Tell whether a stored value is an empty container, which never fails a match, or None."""
     if attribute.kind is not AttributeKind.PYTHON:
         return False
-    if attribute.value < len(restoration.source.tensors):
+    if attribute.value < len(books.source.tensors):
         return False
-    value = restoration.source.value(attribute.value)
+    value = books.source.value(attribute.value)
     return value is None or (isinstance(value, CONTAINERS) and not value)
 
 
-def _stored_entry(restoration: Restoration, attribute: Attribute, path: str, waits: bool) -> Entry:
-    tensors = restoration.source.tensors
+def _stored_entry(books: Books, attribute: Attribute, path: str, waits: bool) -> Entry:
+    tensors = books.source.tensors
     reason = "waits for its object" if waits else "no object took it"
     path = value_path("" if path == "(root)" else path, attribute.name) or path
     if attribute.value < len(tensors):
@@ -298,8 +296,8 @@ def _stored_entry(restoration: Restoration, attribute: Attribute, path: str, wai
     return Entry(path, reason=reason)
 
 
-def _issues(restoration: Restoration, issues: Iterable[Issue]) -> list[Entry]:
-    return [Entry(restoration.paths.shown(i.path), reason=i.reason) for i in issues]
+def _issues(books: Books, issues: Iterable[Issue]) -> list[Entry]:
+    return [Entry(books.paths.shown(i.path), reason=i.reason) for i in issues]
 
 
 def _suggest(entries: list[Entry], others: Sequence[Entry]) -> list[Entry]:

@@ -62,8 +62,8 @@ class CheckpointLoadStatus(LoadStatus):
 
     def __init__(self, restoration: Restoration) -> None:
         self._restoration = restoration
-        self._holder = restoration.holder()
-        self._root = restoration.roots()[0]
+        self._holder = restoration.books.holder()
+        self._root = restoration.books.roots()[0]
 
     def report(self) -> Report:
         """Return what matched and what did not, as of now.
@@ -105,7 +105,7 @@ class CheckpointLoadStatus(LoadStatus):
         """
         report = self.report()
         problem = ""
-        if not report.restored and not self._restoration.matched_below_root():
+        if not report.restored and not self._restoration.books.matched_below_root():
             problem = (
                 f"{report.source}: nothing but the root was matched. Restore into the object that"
                 " was saved, or name the part with RestoreOptions(at=...)."
