@@ -97,7 +97,7 @@ def test_what_is_declared_and_cannot_be_stored() -> None:
     assert "NoDependency" in str(e.value)
 
 
-@pytest.mark.parametrize("how", ["attached", "root", "tracked", "shared"])
+@pytest.mark.parametrize("how", ["attached", "root", "tracked", "shared", "cyclic"])
 def test_what_is_state_through_and_through(how: str) -> None:
     """Unsupported items are refused wherever a container was declared, in whatever way."""
     items, root = [Node(), [Node(), print]], Node()
@@ -106,6 +106,9 @@ def test_what_is_state_through_and_through(how: str) -> None:
         attached = [("x", items)]
     elif how == "root":
         root = items  # type: ignore[assignment]
+    elif how == "cyclic":
+        items[1].append(items)
+        root.track("x", items)
     elif how == "tracked":
         root.first = items  # not declared under this name
         root.track("second", items)

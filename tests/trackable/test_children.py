@@ -75,6 +75,18 @@ def test_a_name_that_was_never_assigned_is_no_child() -> None:
     assert {"steps": 1} == dict(node.trackable_children())
 
 
+def test_a_default_that_is_tracked_is_one_child() -> None:
+    """A declared default of the class under a name that was given to `track` is one child."""
+
+    class Counting(Declaring):
+        steps = 0
+
+    node = Counting()
+    node.track("steps", 0)
+
+    assert [("steps", 0)] == Classifier().children(node)
+
+
 def test_a_declared_property_is_a_child() -> None:
     """A declared name may be a property."""
 

@@ -272,7 +272,9 @@ def test_copies(cls: Any, duplicate: Callable[[Any], Any]) -> None:
     assert ({"y"}, 0, {}) == (notes.untracked, notes.restored, notes.edges)
     assert notes.declared["me"] is (obj if duplicate is copy.copy else twin)
     twin.track("more", 1)
+    notes.untracked.add("z")
     assert ["me"] == list(tracking_of(obj).declared)
+    assert {"y"} == tracking_of(obj).untracked
 
 
 @pytest.mark.parametrize("cls", MUTABLE + FROZEN)

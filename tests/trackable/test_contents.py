@@ -124,6 +124,22 @@ def test_arrays_and_numpy_scalars(dtype: Any) -> None:
     assert (Kind.PLAIN if dtype == "T" else Kind.SCALAR) is Contents().kind(array[()])
 
 
+@pytest.mark.parametrize("key", [print, (1, print), VARIABLE, frozenset({print})])
+def test_keys_must_be_plain(key: Any) -> None:
+    """A dict with a key that is not plain cannot be stored, whatever its values are."""
+    assert Contents().kind({key: 1, "a": 2}) is not Kind.PLAIN
+    assert Kind.PLAIN is Contents().kind({(1, "a"): 1})
+
+
+def test_what_was_surveyed_is_not_taken_for_another() -> None:
+    """A container made where another one was, at the same address, is looked at itself."""
+    contents = Contents()
+
+    for _ in range(100):
+        assert Kind.LIST is contents.kind([VARIABLE])
+        assert Kind.PLAIN is contents.kind([1])
+
+
 def test_object_arrays_of_text() -> None:
     """An array of dtype object is one if it holds nothing but str and bytes."""
     assert Kind.ARRAY is Contents().kind(np.array(["a", b"b"], object))

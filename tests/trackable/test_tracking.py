@@ -275,6 +275,7 @@ def test_what_waits_is_told_of_assignments(node: Node) -> None:
     assert [...] == there.calls
     node.track("c", 1)
     node.off = NoDependency(Node())
+    node.off = Node()
     assert ["a", "b", ..., "c"] == here.calls
     waiting.drop(elsewhere)
 
@@ -284,6 +285,7 @@ def test_an_unrestored_variable_settles_when_it_is_used(node: Node) -> None:
     recorder = Recorder()
     waiting.put(node, recorder, polled=True)
     variable = Variable([1.0, 2.0])
+    tracking_of(variable).restored = 0
     for use in (
         lambda: variable.value,
         variable.numpy,
