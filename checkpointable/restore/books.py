@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -90,12 +90,12 @@ class Books:
         holder = self._holder()
         return (None, ()) if holder is None else self._roots(holder)
 
-    def bound_to(self, node: int) -> Iterator[Any]:
-        """Yield the live objects and arrays that a stored node was given to."""
-        for reference in self._bound.get(node, ()):
-            live = reference()
-            if live is not None:
-                yield live
+    def bound_to(self, node: int) -> Sequence[Any]:
+        """Return the live objects and arrays that a stored node was given to."""
+        references = self._bound.get(node)
+        if references is None:
+            return ()
+        return [live for live in (reference() for reference in references) if live is not None]
 
     def is_bound(self, node: int, live: Any) -> bool:
         """Tell whether a live object and a stored node belong together."""

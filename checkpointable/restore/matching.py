@@ -142,11 +142,11 @@ class Matcher:
 
     def _bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
-        others = [*self._books.bound_to(node), *self._bound.get(node, ())]
-        if node != self._books.start and any(other is not live for other in others):
+        bound = self._bound.setdefault(node, [])
+        is_split = any(other is not live for other in (*self._books.bound_to(node), *bound))
+        if is_split and node != self._books.start:
             self.plan.split.append(Issue(item.path, "one stored object for two live ones", node))
-        self._alive.append(live)
-        self._bound.setdefault(node, []).append(live)
+        bound.append(live)
         self.plan.bound.append((node, live))
 
     def _match_children(self, item: Item, live: Any, node: int) -> None:
