@@ -60,8 +60,9 @@ def is_ours(storage: Storage, reader: CommitFileReader, path: str) -> bool:
 
 def highest_number(names: Iterable[str], name: str) -> int:
     """Return the highest number that a file of any form takes, writers at work included; or 0."""
-    numbers = (files.split_number(files.read_name(entry).prefix) for entry in names)
-    return max((number for own, number in numbers if own == name and number is not None), default=0)
+    prefixes = {files.read_name(entry).prefix for entry in names if entry.startswith(f"{name}-")}
+    numbers = map(files.split_number, prefixes)
+    return max((number or 0 for own, number in numbers if own == name), default=0)
 
 
 def remove_leftovers(
@@ -73,8 +74,12 @@ def remove_leftovers(
         What went wrong where something could not be removed.
     """
     directory = files.split_path(prefix)[0]
-    entries = {entry: files.read_name(entry) for entry in storage.list_dir(directory)}
-    own = {e: read for e, read in entries.items() if files.split_number(read.prefix)[0] == name}
+    own = {
+        entry: read
+        for entry in storage.list_dir(directory)
+        if entry.startswith(name)
+        and files.split_number((read := files.read_name(entry)).prefix)[0] == name
+    }
     dead = _dead_temporaries(storage, directory, own)
     orphans = _orphans(storage, reader, directory, own)
     if orphans:
@@ -99,7 +104,9 @@ def unnamed_shards(storage: Storage, prefix: str, tokens: Sequence[str]) -> list
     return [
         files.in_directory(directory, entry)
         for entry in storage.list_dir(directory)
-        if _is_shard_of(files.read_name(entry), base) and entry not in named
+        if entry.startswith(base)
+        and entry not in named
+        and _is_shard_of(files.read_name(entry), base)
     ]
 
 

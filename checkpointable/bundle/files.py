@@ -81,11 +81,12 @@ def read_name(name: str) -> FileName:
     >>> read_name("ckpt-3.data-00001-of-00002.00112233445566aa").prefix
     'ckpt-3'
     """
-    if match := _TEMPORARY.fullmatch(name):
+    # Most names are ruled out by their end, without a pattern: directories may be large.
+    if name.endswith(TEMPORARY_SUFFIX) and (match := _TEMPORARY.fullmatch(name)):
         is_shard = (match["part"] or "").startswith(".data")
         kind = FileKind.SHARD_TEMPORARY if is_shard else FileKind.COMMIT_TEMPORARY
         return FileName(kind, match["prefix"], token=match["random"])
-    if match := _SHARD.fullmatch(name):
+    if ".data-" in name and (match := _SHARD.fullmatch(name)):
         shard, count = int(match["shard"]), int(match["count"])
         return FileName(FileKind.SHARD, match["prefix"], shard, count, match["token"] or "")
     for kind in (FileKind.INDEX, FileKind.SAFETENSORS):

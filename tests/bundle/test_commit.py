@@ -194,6 +194,17 @@ def test_without_locks_nothing_is_removed() -> None:
     assert f"ckpt-1.index.{RANDOM}.tmp" in storage.list_dir("/run")
 
 
+@pytest.mark.parametrize("old", [OPTIONS, SINGLE])
+@pytest.mark.parametrize("new", [OPTIONS, SINGLE])
+def test_what_is_replaced_goes(old: SaveOptions, new: SaveOptions) -> None:
+    """After a save over another, in whatever form, there are the files of the new one alone."""
+    storage, fresh = MemoryStorage(), MemoryStorage()
+    DRIVER.save(storage, "/run/ckpt", 1, old)
+    for disk in (storage, fresh):
+        DRIVER.save(disk, "/run/ckpt", 2, new)
+    assert storage.image() == fresh.image()
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_error_inside_leaves_nothing(error: type[BaseException]) -> None:
     """An exception inside the block, an interrupt too, removes the temporaries and arrives."""

@@ -168,6 +168,7 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
     single = {"single_file": True}
     numbered = {"numbered": True}
     found = [
+        Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),  # type: ignore[arg-type]
         Workload("first save", _nothing, _saved(11, numbered=True)),
         Workload("first save, one file", _nothing, _saved(11, numbered=True, single_file=True)),
         Workload("second save", _prepared(1, numbered=True), _saved(12, numbered=True)),
@@ -178,7 +179,6 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
         Workload("one file over index", _prepared(1), _saved(12, **single)),
         Workload("index over one file", _prepared(1, **single), _saved(12)),
         Workload("two writers", _nothing, _two_writers),
-        Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),  # type: ignore[arg-type]
     ]
     for kill in kills:
         found += [
