@@ -19,7 +19,7 @@ from checkpointable.restore.books import Books
 from checkpointable.restore.fit import Misfit, describe_live, describe_stored, fit_value
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan, Wait
-from checkpointable.restore.selection import Trail
+from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.restore.stored import CONTAINERS, Literal, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, peek_tracking
 from checkpointable.trackable.children import Classifier, Kind, container_kind
@@ -163,14 +163,22 @@ class Matcher:
         if item.live is not self._root:
             return False
         holder = self._books.holder()
+        if name == SAVE_COUNTER and self._books.start == 0:
+            self._match_counter(item, child)
+            return True
         if name in self._attached:
             self._enqueue(item, holder, name, self._attached[name], child)
-            return True
-        if name == SAVE_COUNTER and self._books.start == 0:
             return True
         if holder is not self._root:
             self._wait_at(item, holder, (name,), child)
         return False
+
+    def _match_counter(self, item: Item, child: Stored) -> None:
+        """Match the library's own counter, which no option leaves out."""
+        counter = self._attached.get(SAVE_COUNTER)
+        if counter is not None:
+            path = self._books.paths.add(item.path, SAVE_COUNTER)
+            self._queue.append(Item(None, counter, Kind.TRACKABLE, child, path, EVERYTHING))
 
     def _enqueue(self, item: Item, owner: Any, name: str, live: Any, child: Stored) -> None:
         """Follow an edge from an object."""

@@ -63,6 +63,13 @@ class TestSelection:
         ckpt.Checkpoint(a=Node(w=live), b=Node(w=live)).restore(path, skip="a").assert_consumed()
         assert 1 == live[0]
 
+    def test_the_counter_is_restored_whatever_is_left_out(self, path):
+        """Numbering goes on after a partial restore."""
+        live = ckpt.Checkpoint(step=0)
+        status = live.restore(path, only="step").assert_consumed()
+        assert 1 == live.save_counter.value
+        assert "save_counter" not in str(status.report())
+
     def test_only_holds_for_values_that_come_later(self, path):
         """An object that arrives outside the selection is not restored."""
         live = ckpt.Checkpoint(step=0)
