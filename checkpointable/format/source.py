@@ -78,7 +78,10 @@ class CheckpointSource(ABC):
 
     @abstractmethod
     def value(self, number: int) -> Any:
-        """Return the Python value of that number: inline, or a tensor of dtype python or bytes."""
+        """Return the Python value of that number: inline, or a tensor of dtype python or bytes.
+
+        Inline values are at hand even once the source is closed.
+        """
 
     @abstractmethod
     def verify(self) -> list[Finding]:
