@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -100,20 +101,34 @@ def read_commit_file(storage: Storage, path: str) -> CommitFile:
         CheckpointNotFoundError, CorruptCheckpointError, UnsupportedFormatError, StorageError: as
             `open_bundle`.
     """
-    for single in (False, True):
-        commit_path = files.commit_file(path, single_file=single)
-        status = storage.status(commit_path)
-        if status is None or (single and status.is_dir):
-            continue
-        file = storage.open_read(commit_path)
-        try:
-            index = _read_single(file, path) if single else _read_index(file)
-        except BaseException:
-            file.close()
-            raise
-        if not single:
-            file.close()
-        return CommitFile(commit_path, file.status, index, file if single else None)
+    file, single = _open_commit_file(storage, path)
+    try:
+        index = _read_single(file, path) if single else _read_index(file)
+    except BaseException:
+        file.close()
+        raise
+    if not single:
+        file.close()
+    return CommitFile(file.path, file.status, index, file if single else None)
+
+
+def _open_commit_file(storage: Storage, path: str) -> tuple[ReadableFile, bool]:
+    """Open the commit file of a checkpoint; tell whether it has the one-file form.
+
+    While a save replaces one form by the other, the first may be gone when it is opened, and the
+    second may come after it was looked for; so this looks again as long as there is either.
+    """
+    for _ in range(_ATTEMPTS):
+        there = False
+        for single in (False, True):
+            commit_path = files.commit_file(path, single_file=single)
+            status = storage.status(commit_path)
+            if status is not None and not (single and status.is_dir):
+                there = True
+                with suppress(CheckpointNotFoundError):
+                    return storage.open_read(commit_path), single
+        if not there and storage.status(files.index_file(path)) is None:
+            break
     raise not_found(storage, path)
 
 
