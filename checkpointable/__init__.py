@@ -39,10 +39,9 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
-from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
 from checkpointable.trackable.state import PythonState
-from checkpointable.trackable.variable import Variable
 
 __version__ = "0.1.0"
 

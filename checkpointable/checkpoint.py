@@ -30,10 +30,9 @@ from checkpointable.restore.status import (
 from checkpointable.storage.base import PathLike, path_text
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.children import Classifier
 from checkpointable.trackable.contents import Kind
-from checkpointable.trackable.variable import Variable
 
 
 class Checkpoint(Trackable):

@@ -36,10 +36,9 @@ from checkpointable.names import (
     shorten,
 )
 from checkpointable.trackable.arrays import array_refusal
-from checkpointable.trackable.base import Trackable
+from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind, namedtuple_fields, type_name
 from checkpointable.trackable.state import PythonState
-from checkpointable.trackable.variable import Variable
 
 _Tensor = npt.NDArray[Any] | Blob
 

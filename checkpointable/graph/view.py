@@ -55,7 +55,7 @@ class TrackableView:
         root: a Trackable, a list, a tuple or a dict.
 
     Example:
-        >>> from checkpointable.trackable.variable import Variable
+        >>> from checkpointable.trackable.base import Variable
         >>> class Model(Trackable):
         ...     def __init__(self):
         ...         self.w = Variable(1.0)

@@ -20,9 +20,8 @@ from checkpointable.restore.places import Names
 from checkpointable.restore.plan import Issue
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS
-from checkpointable.trackable.base import peek_tracking
+from checkpointable.trackable.base import Variable, peek_tracking
 from checkpointable.trackable.children import Kind
-from checkpointable.trackable.variable import Variable
 
 #: The categories of a report, in the order in which it prints them.
 CATEGORIES: Final = (

@@ -1,16 +1,22 @@
-"""`Trackable`: an object whose state is saved and restored by the names of its dependencies."""
+"""`Trackable`, and the `Variable` that it makes: each needs the other.
+
+A Trackable is an object whose state is saved and restored by the names of its dependencies.
+A Variable is one with a value: an array that can be restored into.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.names import check_local_name, join_all
+from checkpointable.names import VARIABLE_VALUE, check_local_name, join_all
 from checkpointable.trackable import children, waiting
+from checkpointable.trackable.array_value import ArrayValue
 from checkpointable.trackable.children import ABSENT, Classifier
 from checkpointable.trackable.contents import Kind
 from checkpointable.trackable.generated import (
@@ -37,10 +43,14 @@ from checkpointable.trackable.tracking import (
     unwrapped,
 )
 
-if TYPE_CHECKING:
-    from checkpointable.trackable.variable import Variable
-
-__all__ = ["NoDependency", "Trackable", "Tracking", "peek_tracking", "tracking_of"]
+__all__ = [
+    "NoDependency",
+    "Trackable",
+    "Tracking",
+    "Variable",
+    "peek_tracking",
+    "tracking_of",
+]
 
 _Value = TypeVar("_Value")
 
@@ -59,7 +69,6 @@ class Trackable(Owner):
     Attributes:
         state_attributes: names of attributes that are state though they are not Trackables:
             arrays, numbers, lists ... Those of all base classes count.
-        variable_class: what `add_variable` creates.
         declares_all: whether every attribute is state whose name begins with no underscore.
 
     Example:
@@ -76,7 +85,6 @@ class Trackable(Owner):
     __slots__ = ()
 
     state_attributes: ClassVar[tuple[str, ...]] = ()
-    variable_class: ClassVar[type[Variable]]
     declares_all: ClassVar[bool] = False
 
     trackable_children = children.trackable_children
@@ -168,7 +176,7 @@ class Trackable(Owner):
             >>> model.add_variable("w", (2,), initializer="ones").value
             array([1., 1.], dtype=float32)
         """
-        variable = self.variable_class(
+        variable = Variable(
             shape=initial_shape(shape, initializer), dtype=dtype, name=name, trainable=trainable
         )
         _check_name(self, name)
@@ -207,6 +215,57 @@ class Trackable(Owner):
     def __attrs_init_subclass__(cls) -> None:
         """Let the methods that attrs has just generated for this class track what they store."""
         wrap_attrs_class(cls)
+
+
+class Variable(ArrayValue, Trackable):
+    """An array that can be saved, and restored into in place.
+
+    It behaves in numpy expressions as its `value`; in-place operators and item assignment change
+    that very array. The array is owned, writable, C-contiguous and of native byte order.
+    A Variable that nothing has restored yet lets waiting values come in before it is read or
+    written, so it is never seen unrestored. `==` is elementwise; the hash is the identity.
+
+    Not thread-safe: one thread at a time writes to it.
+
+    Args:
+        initial_value: an array-like, or a callable that returns one, called at once. Without one,
+            `shape` is needed: the Variable has no value then, and reading it raises.
+        dtype: by default that of the initial value; float32 where there is only a shape.
+        shape: the shape, where there is no initial value; else it is compared with that.
+        name: a global name, for name-based checkpoints.
+        trainable: a mark for optimizers.
+        device: a mark for people; a numpy array is in main memory.
+
+    Raises:
+        NotCheckpointableError: values of this dtype cannot be stored.
+        ValueError: neither a value nor a shape is given, or they differ.
+
+    Example:
+        >>> w = Variable([1.0, 2.0], name="w")
+        >>> w += 1
+        >>> w.value, (w * 2)[0].item()
+        (array([2., 3.]), 4.0)
+    """
+
+    __slots__ = ()
+
+    def trackable_children(self) -> Mapping[str, object]:
+        """Return no children: attributes of a Variable are not tracked."""
+        return {}
+
+    def serialize_to_tensors(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the value."""
+        return {VARIABLE_VALUE: self.value}
+
+    def restore_from_tensors(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Assign the value."""
+        self.assign(tensors[VARIABLE_VALUE])
+
+    # Nothing waits for the attributes of a Variable.
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+    def __copy__(self) -> Variable:
+        return copy.deepcopy(self)
 
 
 def _check_name(owner: Trackable, name: str) -> None:

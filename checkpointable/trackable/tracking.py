@@ -17,7 +17,7 @@ class NoDependency:
 
     Example:
         >>> from checkpointable.trackable.base import Trackable
-        >>> from checkpointable.trackable.variable import Variable
+        >>> from checkpointable.trackable.base import Variable
         >>> class Model(Trackable):
         ...     pass
         >>> model = Model()

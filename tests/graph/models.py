@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from checkpointable.trackable.base import Trackable
-from checkpointable.trackable.variable import Variable
+from checkpointable.trackable.base import Trackable, Variable
 
 NAMES = st.sampled_from(["a", "b", "w", "1", "", ".", "/", "a/b", "..S", "é☃", "x" * 300])
 

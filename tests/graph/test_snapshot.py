@@ -12,10 +12,9 @@ from checkpointable.format.strings import decode_strings
 from checkpointable.format.values import decode_value
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import walk
-from checkpointable.trackable.base import Trackable
+from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind
 from checkpointable.trackable.state import PythonState
-from checkpointable.trackable.variable import Variable
 from tests.graph.models import Node, graphs
 
 

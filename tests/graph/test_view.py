@@ -12,9 +12,8 @@ import pytest
 from checkpointable.errors import UndeclaredStateWarning
 from checkpointable.graph.view import TrackableView, warn_undeclared
 from checkpointable.graph.walk import walk
-from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.state import PythonState
-from checkpointable.trackable.variable import Variable
 
 TORCH_TENSOR = types.new_class("Tensor", (), {}, lambda ns: ns.update(__module__="torch"))
 TORCH_MODULE = types.new_class(

@@ -10,9 +10,8 @@ from hypothesis import given
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.graph.walk import walk
-from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.children import Kind
-from checkpointable.trackable.variable import Variable
 from tests.graph.models import Node, graphs, naive_walk
 
 

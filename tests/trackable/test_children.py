@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.trackable.base import NoDependency, Trackable
+from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.children import ABSENT, Classifier, Kind
-from checkpointable.trackable.variable import Variable
 
 
 class Pair(NamedTuple):

@@ -14,11 +14,11 @@ from checkpointable.trackable import waiting
 from checkpointable.trackable.base import (
     NoDependency,
     Trackable,
+    Variable,
     peek_tracking,
     tracking_of,
 )
 from checkpointable.trackable.fields import tracked
-from checkpointable.trackable.variable import Variable
 
 
 class Plain(Trackable):

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointable.trackable.base import Trackable
+from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.contents import Contents, Kind
-from checkpointable.trackable.variable import Variable
 
 ARRAY = np.zeros(2)
 VARIABLE = Variable(1)

@@ -9,9 +9,14 @@ import pytest
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import NoDependency, Trackable, peek_tracking, tracking_of
+from checkpointable.trackable.base import (
+    NoDependency,
+    Trackable,
+    Variable,
+    peek_tracking,
+    tracking_of,
+)
 from checkpointable.trackable.state import PythonState
-from checkpointable.trackable.variable import Variable
 
 
 class Node(Trackable):

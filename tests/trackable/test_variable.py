@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.names import VARIABLE_VALUE
-from checkpointable.trackable.base import Trackable
-from checkpointable.trackable.variable import Variable
+from checkpointable.trackable.base import Trackable, Variable
 
 BINARY = ["add", "subtract", "multiply", "maximum", "less", "equal", "arctan2"]
 

@@ -1,21 +1,19 @@
-"""`Variable`: an array with an identity, that can be restored into."""
+"""The value of a Variable: where it lives, and how it is read and written."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.names import VARIABLE_VALUE
 from checkpointable.trackable import waiting
 from checkpointable.trackable.arrays import dtype_refusal
-from checkpointable.trackable.base import Trackable, peek_tracking
 from checkpointable.trackable.initializers import Shape, normal_shape
 from checkpointable.trackable.operators import ArrayOperators
+from checkpointable.trackable.tracking import Owner, peek_tracking
 
 _Array = npt.NDArray[Any]
 
@@ -23,34 +21,10 @@ _Array = npt.NDArray[Any]
 _SIZED_KINDS: Final = frozenset("SU")
 
 
-class Variable(ArrayOperators, Trackable):
-    """An array that can be saved, and restored into in place.
+class ArrayValue(ArrayOperators, Owner):
+    """What a Variable is apart from tracking: an owned array, and rules for writing into it.
 
-    It behaves in numpy expressions as its `value`; in-place operators and item assignment change
-    that very array. The array is owned, writable, C-contiguous and of native byte order.
-    A Variable that nothing has restored yet lets waiting values come in before it is read or
-    written, so it is never seen unrestored. `==` is elementwise; the hash is the identity.
-
-    Not thread-safe: one thread at a time writes to it.
-
-    Args:
-        initial_value: an array-like, or a callable that returns one, called at once. Without one,
-            `shape` is needed: the Variable has no value then, and reading it raises.
-        dtype: by default that of the initial value; float32 where there is only a shape.
-        shape: the shape, where there is no initial value; else it is compared with that.
-        name: a global name, for name-based checkpoints.
-        trainable: a mark for optimizers.
-        device: a mark for people; a numpy array is in main memory.
-
-    Raises:
-        NotCheckpointableError: values of this dtype cannot be stored.
-        ValueError: neither a value nor a shape is given, or they differ.
-
-    Example:
-        >>> w = Variable([1.0, 2.0], name="w")
-        >>> w += 1
-        >>> w.value, (w * 2)[0].item()
-        (array([2., 3.]), 4.0)
+    Waiting values come in before it is read or written, unless it was restored before.
     """
 
     __slots__ = ("_device", "_initialized", "_name", "_storage", "_trainable")
@@ -128,7 +102,7 @@ class Variable(ArrayOperators, Trackable):
         """Return a copy of the value."""
         return self.value.copy()
 
-    def assign(self, value: npt.ArrayLike) -> Variable:
+    def assign(self, value: npt.ArrayLike) -> Self:
         """Overwrite the value in place.
 
         Args:
@@ -141,9 +115,6 @@ class Variable(ArrayOperators, Trackable):
             ValueError: the shape differs.
             TypeError: the dtype is of another kind.
 
-        Example:
-            >>> Variable([1, 2]).assign([3, 4]).value
-            array([3, 4])
         """
         if waiting.anything():
             self._let_come_in()
@@ -157,7 +128,7 @@ class Variable(ArrayOperators, Trackable):
         self.mark_initialized()
         return self
 
-    def assign_add(self, delta: npt.ArrayLike) -> Variable:
+    def assign_add(self, delta: npt.ArrayLike) -> Self:
         """Add to the value in place, and return this Variable.
 
         Raises:
@@ -165,7 +136,7 @@ class Variable(ArrayOperators, Trackable):
         """
         return self.assign(np.add(self.value, delta))
 
-    def assign_sub(self, delta: npt.ArrayLike) -> Variable:
+    def assign_sub(self, delta: npt.ArrayLike) -> Self:
         """Subtract from the value in place, and return this Variable.
 
         Raises:
@@ -183,26 +154,6 @@ class Variable(ArrayOperators, Trackable):
         """Note that the storage array holds a value now."""
         self._initialized = True
 
-    # The tracking protocol.
-
-    def trackable_children(self) -> Mapping[str, object]:
-        """Return no children: attributes of a Variable are not tracked."""
-        return {}
-
-    def serialize_to_tensors(self) -> Mapping[str, _Array]:
-        """Return the value."""
-        return {VARIABLE_VALUE: self.value}
-
-    def restore_from_tensors(self, tensors: Mapping[str, _Array]) -> None:
-        """Assign the value."""
-        self.assign(tensors[VARIABLE_VALUE])
-
-    # Nothing waits for the attributes of a Variable.
-    __setattr__ = object.__setattr__  # type: ignore[assignment]
-
-    def __copy__(self) -> Variable:
-        return copy.deepcopy(self)
-
     def __repr__(self) -> str:
         state = repr(self.storage_array()) if self._initialized else "no value"
         name = "" if self._name is None else f" {self._name!r}"
@@ -219,9 +170,6 @@ class Variable(ArrayOperators, Trackable):
         tracking = peek_tracking(self)
         if tracking is None or not tracking.restored:
             waiting.settle()
-
-
-Trackable.variable_class = Variable
 
 
 def _new_storage(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
