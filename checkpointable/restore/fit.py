@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.format.dtypes import STRING, UNSIZED, dtype_name, numpy_dtype
-from checkpointable.format.records import TensorInfo
+from checkpointable.format.records import AttributeKind, TensorInfo
 from checkpointable.options import RestoreOptions
-from checkpointable.restore.stored import StoredValue
+from checkpointable.restore.stored import CONTAINERS, StoredValue
 from checkpointable.trackable.children import Kind
 
 Array = npt.NDArray[Any]
@@ -155,6 +155,55 @@ def plain_type(dtype: str) -> type | None:
     if dtype[:1] == "S":
         return bytes
     return next((plain for start, plain in _PLAIN_OF_DTYPE if dtype.startswith(start)), None)
+
+
+def same_base(live: Any, stored: Any) -> bool:
+    """Tell whether two plain containers are of one base: list, tuple, dict or set."""
+    return any(isinstance(live, base) and isinstance(stored, base) for base in CONTAINERS)
+
+
+def refiller(live: Any) -> Callable[[Any], None]:
+    """Return what gives a list, dict or set other contents, in place."""
+
+    def refill(value: Any) -> None:
+        if isinstance(live, list):
+            live[:] = value
+        else:
+            live.clear()
+            live.update(value)
+
+    return refill
+
+
+def retyper(live: Any) -> Callable[[Any], Any] | None:
+    """Return what makes a container of the live one's type, where that is a subclass."""
+    kind = type(live)
+    if kind in CONTAINERS:
+        return None
+    if isinstance(live, tuple):
+        fields = getattr(live, "_fields", None)
+        return lambda v: v if fields and len(fields) != len(v) else tuple.__new__(kind, v)
+    if isinstance(live, frozenset):
+        return lambda v: frozenset.__new__(kind, v)
+    return None
+
+
+def remaker(live: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return what makes a new array of a live one's dtype and shape."""
+    dtype, shape, writeable = live.dtype, live.shape, live.flags.writeable
+
+    def remake(stored: Any) -> Any:
+        array = np.asarray(stored if convert is None else convert(stored))
+        array = array.astype(dtype, copy=False).reshape(shape)
+        array.flags.writeable = writeable
+        return array
+
+    return remake
+
+
+def as_stored(value: StoredValue) -> Callable[[Any], Any] | None:
+    """Return what makes a value of the type that was saved."""
+    return (lambda array: array[()]) if value.kind is AttributeKind.SCALAR else None
 
 
 def array_dtype_name(array: Array) -> str:

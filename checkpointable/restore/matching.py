@@ -6,24 +6,17 @@ Nothing live is changed here: what is found is a `Plan`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
 from typing import Any
 
-import attrs
-import numpy as np
-
-from checkpointable.format.records import AttributeKind, NodeKind
-from checkpointable.graph.tree import LEFT_OUT, build_tree
-from checkpointable.names import PY_STATE, SAVE_COUNTER, VARIABLE_VALUE
+from checkpointable.names import SAVE_COUNTER
 from checkpointable.restore.books import Books
-from checkpointable.restore.fit import Misfit, describe_live, describe_stored, fit_value
+from checkpointable.restore.fit import Misfit, describe_live, describe_stored
+from checkpointable.restore.giving import Giving, Item
 from checkpointable.restore.places import Names, Place
-from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan, Wait
+from checkpointable.restore.plan import Issue, Plan, Wait
 from checkpointable.restore.selection import EVERYTHING, Trail
-from checkpointable.restore.stored import CONTAINERS, Literal, Stored, StoredValue
-from checkpointable.trackable.base import Trackable, Variable, peek_tracking
+from checkpointable.restore.stored import CONTAINERS, Literal, Stored
 from checkpointable.trackable.children import Classifier, Kind, container_kind
-from checkpointable.trackable.state import PythonState
 
 
 class Matcher:
@@ -73,6 +66,8 @@ class Matcher:
             self._match_container(item)
         elif kind is Kind.UNSUPPORTED or self._giving.is_older(item):
             self._giving.older(item)
+        elif not item.trail.included:
+            self._match_partly(item)
         elif item.live is None:
             self._giving.none(item)
         elif isinstance(item.live, CONTAINERS):
@@ -192,11 +187,18 @@ class Matcher:
             self._giving.replace_plain(item, value)
         elif value is not None and item.live:
             remedy = "Leave it out with RestoreOptions(skip=)."
-            self._giving.mismatch(item, Misfit(describe_stored(value), describe_live(item.live), remedy))
+            self._giving.mismatch(
+                item, Misfit(describe_stored(value), describe_live(item.live), remedy)
+            )
         elif item.live:
             self._match_container(item)
         elif value is None and isinstance(item.stored, int):
             self._match_empty_container(item, item.stored)
+
+    def _match_partly(self, item: Item) -> None:
+        """Match only those items of a plain container that `only` names (R-14)."""
+        if isinstance(item.live, CONTAINERS) and item.live:
+            self._match_container(item)
 
     def _match_empty_container(self, item: Item, node: int) -> None:
         """Fill an empty container, or let its items wait for the objects among them (R-8)."""

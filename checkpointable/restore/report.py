@@ -15,7 +15,7 @@ from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, value_path
 from checkpointable.restore.books import Books
 from checkpointable.restore.fit import array_dtype_name
-from checkpointable.restore.matching import own_names
+from checkpointable.restore.giving import own_names
 from checkpointable.restore.places import Names
 from checkpointable.restore.plan import Issue
 from checkpointable.restore.selection import Trail
