@@ -117,7 +117,7 @@ def measure(title: str, arrays: Sequence[Array], raw: Raw, directory: Path, turn
 
 def note(memory: int | None) -> str:
     """Say how much memory was used beyond the arrays themselves."""
-    return "" if memory is None else f"memory beyond the arrays: {memory / MIB:.0f} MiB"
+    return "" if memory is None else f"memory beyond the arrays: {max(memory, 0) / MIB:.0f} MiB"
 
 
 def main() -> None:
