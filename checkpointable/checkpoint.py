@@ -246,7 +246,7 @@ class Checkpoint(Trackable):
             _warn_before_saving(graph)
             write_bundle(commit, take_snapshot(graph, options.metadata), options)
         if number is not None:
-            self.save_counter.assign(number)
+            self.save_counter.assign(max(number, int(self.save_counter.value)))
         return commit.prefix
 
     def _walk(self, number: int | None) -> Walk:

@@ -56,17 +56,14 @@ class TestNumbers:
         assert before == sorted(os.listdir(tmp_path))
         assert 1 == checkpoint.save_counter.value
 
+    @pytest.mark.filterwarnings("ignore::checkpointable.CheckpointWarning")
     def test_eight_threads_save_eight_numbers(self, tmp_path):
         """Saves of several threads take turns; each is complete under a number of its own."""
         checkpoint = ckpt.Checkpoint(x=np.arange(1000))
         paths: list[str] = []
 
         def save():
-            import warnings  # noqa: PLC0415
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                paths.append(checkpoint.save(tmp_path / "ckpt", durable=False))
+            paths.append(checkpoint.save(tmp_path / "ckpt", durable=False))
 
         threads = [threading.Thread(target=save) for _ in range(8)]
         for thread in threads:
