@@ -21,8 +21,8 @@ _TASK: Final = 16 * CHUNK
 _WORTH_THREADS: Final = 2 * _TASK
 _THREADS: Final = 4
 
-#: Numbers whose arrays can be cast to bytes the fast way.
-_CASTABLE: Final = frozenset("bBhHiIlLqQfd?")
+#: The type numbers of dtypes whose arrays can be cast to bytes the fast way.
+_CASTABLE: Final = frozenset(np.dtype(code).num for code in "?bBhHiIlLqQfd")
 
 
 @attrs.frozen(slots=True)
@@ -157,7 +157,7 @@ def _read_small(
     for w in wanted:
         start = w.begin - origin
         target = w.target
-        if target.dtype.char in _CASTABLE:
+        if target.dtype.num in _CASTABLE:
             target.data.cast("B")[:] = slab[start : start + w.length]
         else:
             byte_view(target)[:] = slab[start : start + w.length]

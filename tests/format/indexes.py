@@ -85,6 +85,7 @@ def pieces(columns: Columns) -> list[Any]:
     """Return the records of the columns (F-12)."""
     records = []
     for number, (name, width, _) in enumerate(COLUMNS):
+        # F-1: "<" is little-endian.
         code = {1: "B", 2: "H", 4: "I", 8: "Q"}[width]
         data = struct.pack(f"<{len(columns[name])}{code}", *columns[name])
         records += [[1, number, data[i : i + 65520]] for i in range(0, len(data), 65520)]

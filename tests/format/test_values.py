@@ -337,6 +337,7 @@ HOSTILE: dict[str, str] = {
     "F-38 a numpy scalar of a structure": "c7060e" + "0269380000" + "00",
     "F-38 a numpy scalar cut short": "c70a0e" + "07" + b"float32".hex() + "0000",
     "F-38 a numpy scalar without dtype": "c7000e",
+    # F-41: the key of a zone leads nowhere but into the directory of zones.
     "F-38 a zone by a path": moment("01" + b"../x".hex()),
     "F-38 a zone by an absolute path": moment("01" + b"/etc/localtime".hex()),
     "F-38 a zone by a module": moment("01" + b"os.path".hex()),
