@@ -157,7 +157,11 @@ class LocalStorage(Storage):
                     self._warn_without_locks(path, os.fstat(descriptor.number).st_dev)
             yield held
         finally:
-            descriptor.close()
+            try:
+                descriptor.close()
+            except BaseException:
+                descriptor.close()  # An interrupt must not leave the lock to the whole process.
+                raise
 
     def _warn_without_locks(self, path: str, device: int) -> None:
         if device in self._devices_without_locks:

@@ -46,14 +46,18 @@ class Descriptor:
             _open[id(self)] = self
 
     def close(self) -> None:
-        """Release the lock and close; harmless when that was done already."""
+        """Release the lock and close; harmless when that was done already, or in part.
+
+        If an interrupt comes before the lock is free, the call can be repeated; after that the
+        worst that it can leave is an open descriptor without a lock.
+        """
+        if self.number < 0:
+            return
+        with suppress(OSError):
+            fcntl.flock(self.number, fcntl.LOCK_UN)
         with _fork_guard:
             _open.pop(id(self), None)
             number, self.number = self.number, -1
-        if number < 0:
-            return
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_UN)
         os.close(number)
 
 

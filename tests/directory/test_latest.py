@@ -56,6 +56,14 @@ def test_the_state_file_decides(tmp_path: Path) -> None:
     assert _latest(tmp_path) == "ckpt-3"
 
 
+def test_a_copy_that_mixed_up_the_times_is_read_rightly(tmp_path: Path) -> None:
+    """A lower number that seems to be written later does not beat what the state file names."""
+    _save(tmp_path, "ckpt-10", mtime=100)
+    _save(tmp_path, "ckpt-9", mtime=200)
+    record_latest(LOCAL, str(tmp_path / "ckpt-10"))
+    assert _latest(tmp_path) == "ckpt-10"
+
+
 def test_a_state_file_left_behind_does_not_decide(tmp_path: Path) -> None:
     """A higher number written later wins: the program died before it could write the state."""
     _save(tmp_path, "ckpt-4", mtime=100)

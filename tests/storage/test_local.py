@@ -114,6 +114,24 @@ def test_full_sync_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     assert calls == ["full", "fsync", "full"]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_directories_are_synced_into_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    """Each directory that is made is synced into its parent before the next one is made (D-2)."""
+    synced: list[tuple[int, list[str]]] = []
+
+    def note(number: int) -> None:
+        synced.append((os.fstat(number).st_ino, os.listdir(number)))
+
+    monkeypatch.setattr(local, "_full_sync", note)
+    LOCAL.make_dirs(str(tmp_path / "a" / "b"), durable=durable)
+    assert (tmp_path / "a" / "b").is_dir()
+    parents = [(tmp_path, ["a"]), (tmp_path / "a", ["b"])]
+    expected = [(path.stat().st_ino, names) for path, names in parents]
+    assert synced == (expected if durable else [])
+
+
 def _link(path: Path) -> None:
     path.with_name("target").write_bytes(b"secret")
     path.symlink_to("target")
