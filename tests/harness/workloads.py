@@ -29,9 +29,9 @@ STRANGERS: Mapping[str, bytes] = {
 
 PREFIX = "/run/ckpt"
 
-#: After how many operations a first writer dies, by default: in mid-write, between the renames,
-#: before and after the last sync of an overwriting save with two shards.
-KILLS = (3, 10, 13, 14)
+#: After how many operations a first writer dies, by default: between the renames of its shards,
+#: and right after the commit point, if there are two shards.
+KILLS = (10, 13)
 
 
 @attrs.frozen
