@@ -240,7 +240,7 @@ def _read_columns(data: memoryview, file: str) -> tuple[str, dict[str, Column]]:
     if not first:
         raise corrupt(file, "F-8", "the index has no header")
     header = decode_record(payload, file, 0)
-    library, counts, newer = _read_header(header, len(data), file)
+    library, counts, newer = _read_header(header, file)
     pieces: dict[int, list[bytes]] = {number: [] for number in range(len(_COLUMNS))}
     expected, digests, ended = _expected_pieces(counts), xxhash.xxh3_128(first), False
     for ordinal, (frame_digest, payload) in enumerate(frames, start=1):
@@ -266,7 +266,7 @@ def _read_columns(data: memoryview, file: str) -> tuple[str, dict[str, Column]]:
     return library, columns
 
 
-def _read_header(header: Record, length: int, file: str) -> tuple[str, dict[str, int], bool]:
+def _read_header(header: Record, file: str) -> tuple[str, dict[str, int], bool]:
     """Return the library's version, the counts, and whether the file is of a newer version."""
     types = [type(item) for item in header[:4]]
     if header[0] != _HEADER or types != [int, int, int, str]:
@@ -290,15 +290,6 @@ def _read_header(header: Record, length: int, file: str) -> tuple[str, dict[str,
     counts = dict(zip(_COUNTS, values, strict=True))
     if not counts["nodes"]:
         raise corrupt(file, "F-9", "there is no node", expected="at least 1", found=0)
-    announced = sum(rule.length(counts) for rule in _COLUMNS)
-    if announced > length:
-        raise corrupt(
-            file,
-            "F-12",
-            "the header announces more than the index holds",
-            expected=f"{announced} bytes",
-            found=length,
-        )
     return library, counts, newer
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpointable.bundle.reader import open_checkpoint
+from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import CorruptCheckpointError, StorageError
 from checkpointable.format.records import Blob, TensorInfo
 from checkpointable.format.source import CheckpointSource
@@ -20,8 +22,8 @@ from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LocalStorage
-from checkpointable.storage.memory import MemoryStorage
-from tests.bundle.checkpoints import Tensor, opened, stored, write, written
+from checkpointable.storage.memory import DiskImage, MemoryStorage
+from tests.bundle.checkpoints import Tensor, opened, write, written
 from tests.format.indexes import one_value, seal, tokens
 
 CHUNK = 262_144
@@ -384,29 +386,132 @@ class TestDamage:
     def test_a_file_that_shrinks_while_it_is_open_is_refused(self) -> None:
         """F-2: an end of file before the end of a chunk is an error, never zeros."""
         files = written([np.arange(100.0)])
-        storage = stored(files)
-        source = open_checkpoint(ShrinkingStorage(storage), "/run/ckpt")  # type: ignore[arg-type]
+        storage = Watched(files)
+        source = open_checkpoint(storage, "/run/ckpt")
+        storage.missing = 1
 
         with pytest.raises(CorruptCheckpointError) as raised:
             source.read(0)
         assert (raised.value.rule, raised.value.expected) == ("F-2", "800 bytes")
 
 
-class ShrinkingStorage:
-    """A storage whose shards turn out shorter than they seemed."""
+class Watched(MemoryStorage):
+    """A storage that counts what is open and what is read, and can interfere with a read."""
 
-    def __init__(self, inner: MemoryStorage) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(DiskImage(files))
+        self.open_files: set[int] = set()
+        self.reads: list[tuple[int, int]] = []
+        self.before_read: Callable[[], None] = lambda: None
+        self.missing = 0
 
     def open_read(self, path: str) -> ReadableFile:
-        file = self._inner.open_read(path)
-        if ".data-" in path:
-            whole = file.read_into
-            file.read_into = lambda offset, buffer: whole(offset, buffer[:-1])  # type: ignore[method-assign]
+        file = super().open_read(path)
+        read, close = file.read_into, file.close
+
+        def read_into(offset: int, buffer: memoryview) -> int:
+            self.before_read()
+            if ".data-" in path:
+                self.reads.append((offset, len(buffer)))
+                return read(offset, buffer[: len(buffer) - self.missing])
+            return read(offset, buffer)
+
+        def note_close() -> None:
+            self.open_files.discard(id(file))
+            close()
+
+        file.read_into, file.close = read_into, note_close  # type: ignore[method-assign]
+        self.open_files.add(id(file))
         return file
+
+
+class TestThreads:
+    """Large reads go through several threads."""
+
+    ARRAYS: ClassVar[list[Tensor]] = [
+        RNG.random(2**17),
+        np.arange(9),
+        RNG.random((512, 2050)),
+        RNG.random(3),
+    ]
+
+    def test_large_reads_are_right(self) -> None:
+        """Tensors of many chunks, read by several threads, come back bit for bit."""
+        done = list[int]()
+        targets = [np.zeros_like(a) for a in self.ARRAYS]
+        opened(written(self.ARRAYS)).read_into(range(4), targets, done)
+
+        assert list(map(bits, self.ARRAYS)) == list(map(bits, targets))
+        assert [0, 1, 2, 3] == sorted(done)
+
+    def test_damage_stops_the_other_threads_and_done_is_exact(self) -> None:
+        """The first error is raised when all threads have ended; then nothing is written."""
+        files = written(self.ARRAYS, max_shard_bytes=1)
+        (name,) = [n for n in files if "data-00000" in n]
+        damaged = bytearray(files[name])
+        damaged[0] ^= 4
+        targets = [np.full_like(a, -1) for a in self.ARRAYS]
+        done = list[int]()
+        source = opened(files | {name: bytes(damaged)})
+        with pytest.raises(CorruptCheckpointError) as raised:
+            source.read_into(range(4), targets, done)
+
+        assert (name, True) == (raised.value.file, 0 in done)
+        assert [i for i, t in enumerate(targets) if (t != -1).any()] == sorted(done)
+
+
+class TestReads:
+    """How much is read, and which files stay open."""
+
+    def test_small_tensors_that_lie_apart_are_read_apart(self) -> None:
+        """What lies between two tensors that are wanted is not read."""
+        arrays: list[Tensor] = [np.arange(8.0), np.zeros(8 * CHUNK, np.uint8), np.arange(9.0)]
+        storage = Watched(written(arrays))
+        source = open_checkpoint(storage, "/run/ckpt")
+        source.read_into([0, 2], [np.empty(8), np.empty(9)])
+
+        assert [(0, 64), (64 + 8 * CHUNK, 72)] == storage.reads
+
+    def test_small_tensors_that_lie_together_are_read_together(self) -> None:
+        """Each chunk of a slab is read once, however many tensors lie in it."""
+        arrays: list[Tensor] = [np.full(1000, i % 256, dtype=np.uint8) for i in range(3000)]
+        storage = Watched(written(arrays))
+        source = open_checkpoint(storage, "/run/ckpt")
+        source.read_into(range(3000), [np.empty(1000, np.uint8) for _ in range(3000)])
+
+        assert -(-3000 * 1024 // CHUNK) == len(storage.reads) == len(set(storage.reads))
+
+    def test_all_files_are_closed(self) -> None:
+        """I-11: closing closes every shard; a refused checkpoint leaves nothing open."""
+        files = written([np.zeros(3), np.ones(3)], max_shard_bytes=1)
+        storage = Watched(files)
+        source = open_checkpoint(storage, "/run/ckpt")
+        assert len(storage.open_files) == 2
+        source.close()
+        assert set() == storage.open_files
+
+        storage = Watched({name: d for name, d in files.items() if "00001-of" not in name})
+        with pytest.raises(CorruptCheckpointError):
+            open_checkpoint(storage, "/run/ckpt")
+        assert 1 == len(verify_checkpoint(storage, "/run/ckpt"))
+        assert set() == storage.open_files
+
+    def test_closing_waits_for_the_reads_in_progress(self) -> None:
+        """A source that is closed during a read ends that read first, then closes its files."""
+        storage = Watched(written([np.arange(CHUNK, dtype=np.float64)]))
+        source = open_checkpoint(storage, "/run/ckpt")
+        open_during: list[int] = []
+
+        def close() -> None:
+            source.close()
+            open_during.append(len(storage.open_files))
+            with pytest.raises(StorageError):
+                source.read(0)  # a read that begins now comes too late
+
+        storage.before_read = close
+
+        assert CHUNK == len(source.read(0))
+        assert ({1}, set()) == (set(open_during), storage.open_files)
 
 
 class TestLife:

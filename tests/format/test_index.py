@@ -265,7 +265,7 @@ def test_memory_stays_within_its_bound(make: Callable[[int], Columns]) -> None:
 
 
 def test_a_header_that_announces_too_much_reserves_nothing() -> None:
-    """S-2: counts are compared with the length of the file before anything is reserved."""
+    """S-2: memory is taken for what is there, never for what is announced."""
     data = seal(sample(), tensors=2**32 - 2, metadata=2**32 - 2)
     tracemalloc.start()
     with pytest.raises(CorruptCheckpointError):
