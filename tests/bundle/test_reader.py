@@ -500,18 +500,17 @@ class TestReads:
         """A source that is closed during a read ends that read first, then closes its files."""
         storage = Watched(written([np.arange(CHUNK, dtype=np.float64)]))
         source = open_checkpoint(storage, "/run/ckpt")
-        open_during: list[int] = []
+        steps = iter([lambda: source.read(0), source.close])
 
-        def close() -> None:
-            source.close()
-            open_during.append(len(storage.open_files))
-            with pytest.raises(StorageError):
-                source.read(0)  # a read that begins now comes too late
+        def interfere() -> None:
+            next(steps, lambda: None)()  # a second read begins within the first, then a close
 
-        storage.before_read = close
-
+        storage.before_read = interfere
         assert CHUNK == len(source.read(0))
-        assert ({1}, set()) == (set(open_during), storage.open_files)
+
+        assert (True, set()) == (source.closed, storage.open_files)
+        with pytest.raises(StorageError, match="the checkpoint was closed"):
+            source.read(0)
 
 
 class TestLife:
