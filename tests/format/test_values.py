@@ -6,6 +6,7 @@ import datetime
 import enum
 import math
 import struct
+import tracemalloc
 import zoneinfo
 from collections import OrderedDict, defaultdict, namedtuple
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -425,3 +426,38 @@ def test_metadata_are_a_dict_of_names() -> None:
         with pytest.raises(CorruptCheckpointError) as raised:
             decode_metadata(encode_value(value), "x")
         assert raised.value.rule == "F-35"
+
+
+def listed(item: str, count: int = 50_000) -> bytes:
+    """Return an encoded list that repeats an encoded item."""
+    return bytes.fromhex("d600") + struct.pack("<I", count) + bytes.fromhex(item) * count
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes.fromhex("d60001000000") * 50_000 + b"\xc0",
+        bytes.fromhex("d60001000000") * 50_000,
+        listed("d60300000000"),
+        listed("d60201000000" + "0101"),
+        listed("a2c480"),
+        listed("d40b61"),
+        listed("c0"),
+        listed("90"),
+        b"\x81\x01\x01" * 50_000,
+    ],
+    ids=["depth", "cut", "sets", "dicts", "text", "paths", "nothing", "arrays", "maps"],
+)
+def test_memory_stays_within_its_bound(data: bytes) -> None:
+    """S-2: decoding n bytes takes at most 128 n, whatever they are."""
+    tracemalloc.start()
+    try:
+        value = decode_value(data)
+    except CorruptCheckpointError:
+        value = None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    while isinstance(value, list) and value:  # freed from the outside in
+        value = value[0]
+
+    assert peak <= 128 * len(data), peak / len(data)
