@@ -9,7 +9,7 @@ from tests.harness.driving import RawDriver
 from tests.harness.enumeration import caught, enumerate_crashes
 from tests.harness.mutants import storage_mutants
 from tests.harness.recording import RecordingStorage
-from tests.harness.workloads import workloads
+from tests.harness.workloads import deaths, workloads
 
 #: Enough for each mutant to do harm: in one, a writer dies just after the commit point.
 FOR_MUTANTS = workloads(kills=(13,))
@@ -31,11 +31,24 @@ def test_no_crash_breaks_a_promise_with_other_shards(figures: dict[str, str], sh
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("shards", [0, 1, 2, 3, 4])
-def test_campaign_of_crashes(figures: dict[str, str], shards: int) -> None:
-    """The same holds wherever a first writer dies, and with more shards."""
-    result = enumerate_crashes(workloads(kills=range(1, 30)), RawDriver(shards))
-    figures[f"crash images, campaign, {shards} shards"] = str(result)
+@pytest.mark.parametrize(("shards", "models"), [(4, [*Model]), (8, [Model.ORDERED])])
+def test_campaign_of_many_shards(figures: dict[str, str], shards: int, models: list[Model]) -> None:
+    """The same holds with more shards (beyond 4, the weak model has images beyond the bound)."""
+    result = enumerate_crashes(workloads(kills=()), RawDriver(shards), models)
+    figures[f"crash images, protocol alone, {shards} shards"] = str(result)
+    assert result.bad == []
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("shards", [0, 1, 2, 3])
+@pytest.mark.parametrize("kill", range(1, 26))
+def test_campaign_of_deaths(figures: dict[str, str], kill: int, shards: int) -> None:
+    """The same holds wherever a first writer dies before the second one begins."""
+    result = enumerate_crashes(deaths(kill), RawDriver(shards))
+    before = int(
+        figures.get("crash images, protocol alone, campaign of deaths", "0").replace(",", "")
+    )
+    figures["crash images, protocol alone, campaign of deaths"] = f"{before + result.images:,}"
     assert result.bad == []
 
 

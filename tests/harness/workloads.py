@@ -166,7 +166,6 @@ class _Interrupted(WrappedStorage):
 def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
     """Return the situations; `kills`: after how many operations a first writer dies in some."""
     single = {"single_file": True}
-    numbered = {"numbered": True}
     found = [
         Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),  # type: ignore[arg-type]
         Workload("first save", _nothing, _saved(11, numbered=True)),
@@ -180,27 +179,32 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
         Workload("index over one file", _prepared(1, **single), _saved(12)),
         Workload("two writers", _nothing, _two_writers),
     ]
-    for kill in kills:
-        found += [
-            Workload(f"over leftovers, {kill}", _leave_leftovers(1, kill), _saved(13)),
-            Workload(
-                f"over leftovers, numbered, {kill}",
-                _leave_leftovers(1, kill, **numbered),
-                _saved(13, **numbered),
-            ),
-            Workload(f"killed, {kill}", _prepared(1), _killed_then_saved(kill)),
-            Workload(
-                f"killed, numbered, {kill}",
-                _prepared(1, **numbered),
-                _killed_then_saved(kill, **numbered),
-            ),
-            Workload(
-                f"killed, one file over index, {kill}",
-                _prepared(1),
-                _killed_then_saved(kill, **single),
-            ),
-        ]
-    return found
+    return found + [workload for kill in kills for workload in deaths(kill)]
+
+
+def deaths(kill: int) -> list[Workload]:
+    """Return the situations in which a first writer dies after so many operations."""
+    single = {"single_file": True}
+    numbered = {"numbered": True}
+    return [
+        Workload(f"over leftovers, {kill}", _leave_leftovers(1, kill), _saved(13)),
+        Workload(
+            f"over leftovers, numbered, {kill}",
+            _leave_leftovers(1, kill, **numbered),
+            _saved(13, **numbered),
+        ),
+        Workload(f"killed, {kill}", _prepared(1), _killed_then_saved(kill)),
+        Workload(
+            f"killed, numbered, {kill}",
+            _prepared(1, **numbered),
+            _killed_then_saved(kill, **numbered),
+        ),
+        Workload(
+            f"killed, one file over index, {kill}",
+            _prepared(1),
+            _killed_then_saved(kill, **single),
+        ),
+    ]
 
 
 @contextmanager
