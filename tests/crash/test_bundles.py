@@ -28,7 +28,7 @@ def test_no_crash_breaks_a_promise_with_other_shards(figures: dict[str, str], sh
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("shards", [3, 4])
+@pytest.mark.parametrize("shards", [3])
 def test_campaign_of_many_shards(figures: dict[str, str], shards: int) -> None:
     """The same holds with more shards."""
     result = enumerate_crashes(workloads(kills=()), BundleDriver(shards))
@@ -37,7 +37,7 @@ def test_campaign_of_many_shards(figures: dict[str, str], shards: int) -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("shards", [0, 1, 2, 3])
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("kill", range(1, 26))
 def test_campaign_of_deaths(figures: dict[str, str], kill: int, shards: int) -> None:
     """The same holds wherever a first writer dies before the second one begins."""
