@@ -5,22 +5,44 @@ Tensors come first, in bulk and verified on the way; then what runs code of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import attrs
 import numpy as np
 
-from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.books import Books
-from checkpointable.restore.places import Place, Rebinding
-from checkpointable.restore.plan import Array, Give, Plan, is_read_target
+from checkpointable.restore.places import Names, Rebinding
+from checkpointable.restore.plan import Array, Give, Issue, Plan, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
 _CONVERTED_AT_ONCE: Final = 64 << 20
+
+
+@attrs.frozen(slots=True)
+class Refused:
+    """A value that code of the user's class refused: a validator, a setter, its own method.
+
+    Attributes:
+        path: the number of its path.
+        node: the stored node.
+        place: the object and the names of the live value.
+        error: what was raised.
+    """
+
+    path: int
+    node: int
+    place: tuple[Any, Names]
+    error: Exception | None = None
+
+    def issue(self) -> Issue:
+        """Return how the report names it."""
+        reason = f"the object refused the stored value: {type(self.error).__name__}: {self.error}"
+        return Issue(self.path, reason, self.node)
 
 
 @attrs.define(slots=True)
@@ -29,21 +51,22 @@ class Assignment:
 
     Attributes:
         done: the path numbers of what was given, in order; exact when an error ends the run.
+        refused: what code of the user's refused, with the errors; the others are given.
         arrays: the (node, array) pairs of stored arrays and what became of them.
     """
 
     books: Books
     done: list[int] = attrs.field(factory=list)
     arrays: list[tuple[int, Any]] = attrs.field(factory=list)
+    refused: list[Refused] = attrs.field(factory=list)
 
     def run(self, plan: Plan) -> None:
         """Give everything that the plan holds.
 
         Raises:
             CorruptCheckpointError, StorageError: a value could not be read.
-            IncompatibleCheckpointError: code of the user's raised; that error is its cause.
         """
-        source = self.books.open_source()
+        source = self.books.checkpoint.open()
         rebinding = Rebinding(plan.again)
         direct = [g for g in plan.gives if _is_direct(g)]
         self._read(source, direct, [g.target for g in direct if g.target is not None])
@@ -53,18 +76,20 @@ class Assignment:
             self._hand_over(give, value, rebinding)
         for tensors in plan.tensors:
             values = {name: _read_any(source, n) for name, n in tensors.numbers.items()}
-            self._call(tensors.path, lambda t=tensors, v=values: t.receive(v))
-            self.done.append(tensors.path)
+            refused = Refused(tensors.path, tensors.node, (tensors.live, ()))
+            if self._call(refused, partial(tensors.receive, values)):
+                self.done.append(tensors.path)
         for finish in plan.finish:
             finish(rebinding.put)
-        self._call(0, rebinding.finish)
+        self._call(Refused(0, -1, (self.books.holder(), ())), rebinding.finish)
 
     def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:
         done: list[int] = []
         try:
             source.read_into([g.number for g in gives], targets, done)
         except BaseException:
-            self.done.extend(gives[i].path for i in done if gives[i].target is targets[i])
+            given = (gives[i] for i in done if gives[i].target is targets[i])
+            self.done.extend(g.path for g in given if g.node != self.books.counter)
             raise
 
     def _other_values(
@@ -102,32 +127,29 @@ class Assignment:
             np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
             value = target
         for place in give.places:
-            self._put(give, place, value, rebinding)
+            refused = Refused(give.path, give.node, (place.owner, place.names))
+            if not self._call(refused, partial(rebinding.put, place, value)):
+                return
         if give.receive is not None:
             give.receive(value)
         self._arrived(give, value)
 
-    def _put(self, give: Give, place: Place, value: Any, rebinding: Rebinding) -> None:
-        self._call(give.path, lambda: rebinding.put(place, value))
-
     def _arrived(self, give: Give, value: Any) -> None:
-        self.done.append(give.path)
+        if give.node != self.books.counter:
+            self.done.append(give.path)
         if give.given is not None:
             give.given()
         elif give.node >= 0 and isinstance(value, np.ndarray):
             self.arrays.append((give.node, value))
 
-    def _call(self, path: int, action: Any) -> None:
-        """Run what may run code of the user's; its errors become ours, with their cause."""
+    def _call(self, refused: Refused, action: Callable[[], None]) -> bool:
+        """Run what may run code of the user's; tell whether it took the value."""
         try:
             action()
-        except CheckpointError:
-            raise
         except Exception as error:
-            raise IncompatibleCheckpointError(
-                f"{self.books.paths.shown(path)}: the object refused the stored value:"
-                f" {type(error).__name__}: {error}. See what its class asks for."
-            ) from error
+            self.refused.append(attrs.evolve(refused, error=error))
+            return False
+        return True
 
 
 def equal_values(source: CheckpointSource, first: int, second: int) -> bool:

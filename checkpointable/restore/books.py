@@ -9,23 +9,40 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
-from checkpointable.errors import CorruptCheckpointError, IncompatibleCheckpointError
+from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
 from checkpointable.format.records import ObjectGraph
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import SAVE_COUNTER, Paths
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.places import Names
 from checkpointable.restore.plan import Issue, Plan
-from checkpointable.restore.selection import Selection, find_start
-from checkpointable.restore.stored import StoredValues
+from checkpointable.restore.selection import Selection, Trail, find_start
+from checkpointable.restore.stored import CONTAINERS, OpenCheckpoint, StoredValues
 from checkpointable.trackable.base import tracking_of
 
 #: What a restore starts from: the root, and further named edges of the root's node.
 Roots = tuple[Any, Sequence[tuple[str, Any]]]
+
+
+class Waits(Protocol):
+    """A stored node that waits for an object."""
+
+    @property
+    def node(self) -> int:
+        """The node."""
+
+    @property
+    def trail(self) -> Trail:
+        """The way to it."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a newer restore waits at the same place."""
+
 
 _Table = dict[int, tuple[weakref.ref[Any], set[Names]]]
 
@@ -54,41 +71,50 @@ class Books:
         if source.graph is None:
             raise IncompatibleCheckpointError(f"{source.path}: holds no object graph.")
         self.order = next(_order)
-        self.source = source
+        self.checkpoint = OpenCheckpoint(source, reopen)
         self.graph: ObjectGraph = source.graph
         self.options = options
-        self.values = StoredValues(self.graph, source)
+        self.values = StoredValues(self.graph, self.checkpoint)
         self.selection = Selection(options.only, options.skip or ())
         self.start = find_start(self.graph, options.at, source.path)
+        #: The stored save counter, the library's own, if it is part of this restore.
+        self.counter = dict(self.graph.children(0)).get(SAVE_COUNTER) if self.start == 0 else None
         self.paths = Paths()
         #: The numbers of the stored values that found a live one.
         self.consumed: set[int] = set()
-        #: Those that may still come to an object.
-        self.outstanding: set[int] = set()
+        #: What waits for objects, as long as these live.
+        self.waiting: weakref.WeakSet[Waits] = weakref.WeakSet()
+        #: Whether a value was asked for after the checkpoint was closed, and it was gone.
+        self.is_gone = False
         #: Live values that got none, and why: by (identity of the owner, names).
         self.lacking: dict[tuple[int, Names], str] = {}
         self.mismatched: list[Issue] = []
         self.split: list[Issue] = []
         self.cast: list[Issue] = []
         self.skipped: list[Issue] = []
-        #: Whether the caller has said that values may stay unmatched.
-        self.partial_expected = False
-        self._reopen = reopen
+        self.unused: list[Issue] = []
+        #: What waited when `pending` was last worked out, less what has been matched since; and
+        #: how many objects have come since.
+        self._unclaimed: set[int] = set()
+        self._arrivals = 0
         self._holder = weakref.ref(holder)
         self._roots = roots
         self._bound: dict[int, list[weakref.ref[Any]]] = {}
         self._givers: dict[int, tuple[weakref.ref[Any], int]] = {}
-        self._edges: dict[int, tuple[weakref.ref[Any], set[Names]]] = {}
-        self._exempt: dict[int, tuple[weakref.ref[Any], set[Names]]] = {}
+        self._edges: _Table = {}
+        self._exempt: _Table = {}
 
     def holder(self) -> Any:
         """Return the object whose `restore` was called."""
         return self._holder()
 
     def roots(self) -> Roots:
-        """Return the live roots as they are now; none if the holder is gone."""
+        """Return the live roots as they are now; none if they are gone."""
         holder = self._holder()
-        return (None, ()) if holder is None else self._roots(holder)
+        try:
+            return (None, ()) if holder is None else self._roots(holder)
+        except CheckpointError:  # the root was held weakly
+            return None, ()
 
     def bound_to(self, node: int) -> Sequence[Any]:
         """Return the live objects and arrays that a stored node was given to."""
@@ -114,14 +140,9 @@ class Books:
         """Tell whether the options leave the value there as it is."""
         return _holds(self._exempt, owner, names)
 
-    def is_pending(self, node: int) -> bool:
-        """Tell whether values at or below a stored node wait for objects."""
-        return not self.outstanding.isdisjoint(self.below([node]))
-
     def matched_below_root(self) -> bool:
         """Tell whether a live object below the root was matched."""
-        counter = dict(self.graph.children(0)).get(SAVE_COUNTER) if self.start == 0 else None
-        return any(node not in (self.start, counter) for node in self._bound)
+        return any(node not in (self.start, self.counter) for node in self._bound)
 
     def note_matches(self, plan: Plan) -> None:
         """Take over what a run of matching found."""
@@ -129,6 +150,7 @@ class Books:
         self.split.extend(plan.split)
         self.cast.extend(plan.cast)
         self.skipped.extend(plan.skipped)
+        self.unused.extend(plan.unused)
         for node, live in plan.bound:
             if not isinstance(live, np.ndarray):
                 self._bound.setdefault(node, []).append(weakref.ref(live))
@@ -140,20 +162,14 @@ class Books:
             _note(self._exempt, owner, names)
         for owner, names, reason in plan.lacking:
             self.lacking[id(owner), names] = reason
-        self.outstanding |= self.below([wait.node for wait in plan.waits])
-        self.outstanding.difference_update(plan.consumed)
+        self._unclaimed.difference_update(plan.consumed)
+        self._arrivals += 1
 
-    def note_mismatches(self, plan: Plan) -> None:
+    def note_mismatches(self, issues: Iterable[Issue], exempt: Iterable[tuple[Any, Names]]) -> None:
         """Note what came late and did not fit: it no longer waits."""
-        self.mismatched.extend(plan.mismatched)
-        self.outstanding -= self.below([issue.node for issue in plan.mismatched])
-        self.close_if_done()
-
-    def note_compared(self, number: int, *, same: bool) -> None:
-        """Note whether a second value for one live object is the same as the first (R-6)."""
-        if same:
-            self.consumed.add(number)
-        self.outstanding.discard(number)
+        self.mismatched.extend(issues)
+        for owner, names in exempt:
+            _note(self._exempt, owner, names)
 
     def note_given(self, plan: Plan, arrays: Iterable[tuple[int, Any]]) -> None:
         """Note at the live objects which restore gave them their values."""
@@ -167,45 +183,86 @@ class Books:
             if not self.is_bound(node, array):
                 self._bound.setdefault(node, []).append(weakref.ref(array))
 
-    def below(self, nodes: list[int]) -> set[int]:
-        """Return the numbers of the unmatched values at and below some nodes."""
-        seen: set[int] = set()
-        queue = deque(n for n in nodes if n >= 0)
+    def pending(self, waiting: Iterable[Waits] | None = None) -> set[int]:
+        """Return the numbers of the stored values that wait for an object.
+
+        Args:
+            waiting: what waits; by default everything.
+        """
         found: set[int] = set()
+        included: dict[int, bool] = {}
+        waits = self.waiting if waiting is None else waiting
+        queue = deque((wait.node, wait.trail) for wait in waits)
         while queue:
-            node = queue.popleft()
-            if node in seen:
+            node, trail = queue.popleft()
+            if node in included and (included[node] or not trail.included):
                 continue
-            seen.add(node)
-            found.update(attribute.value for attribute in self.graph.attributes(node))
-            queue.extend(child for _, child in self.graph.children(node))
-        return found - self.consumed
+            included[node] = trail.included
+            if trail.included:
+                found.update(attribute.value for attribute in self.graph.attributes(node))
+            for name, child in self.graph.children(node):
+                followed = self.selection.follow(trail, name)
+                if followed is not None:
+                    queue.append((child, followed))
+        return {number for number in found - self.consumed if not self.is_empty(number)}
 
-    def open_source(self) -> CheckpointSource:
-        """Return the checkpoint, opened again if it was closed and is still there."""
-        if self.source.closed:
-            if not self.source.unchanged():
-                raise CorruptCheckpointError(
-                    f"{self.source.path}: the checkpoint is gone, or another one stands there."
-                    " A value that a second object asks for can no longer be read.",
-                    file=self.source.path,
-                )
-            self.source = self._reopen()
-        return self.source
+    def is_empty(self, number: int) -> bool:
+        """Tell whether a stored value is `None` or an empty container, which fails no match."""
+        if number < len(self.source.tensors):
+            return False
+        value = self.source.value(number)
+        return value is None or (isinstance(value, CONTAINERS) and not value)
 
-    def close_if_done(self) -> None:
-        """Close the checkpoint once none of its values waits any more."""
-        if not self.outstanding:
+    @property
+    def source(self) -> CheckpointSource:
+        """The checkpoint, open or closed."""
+        return self.checkpoint.source
+
+    def can_read(self) -> bool:
+        """Tell whether values can still be read; if the checkpoint is gone, note that (R-12)."""
+        self.is_gone = self.source.closed and not self.source.unchanged()
+        return not self.is_gone
+
+    def covers(self, node: int, other: Books, node_of_other: int) -> bool:
+        """Tell whether a stored node leads to all the names that another one leads to."""
+        seen: set[tuple[int, int]] = set()
+        queue = [(node, node_of_other)]
+        while queue:
+            pair = queue.pop()
+            if pair in seen:
+                continue
+            seen.add(pair)
+            mine, theirs = dict(self.graph.children(pair[0])), other.graph.children(pair[1])
+            values = {attribute.name for attribute in self.graph.attributes(pair[0])}
+            if any(a.name not in values for a in other.graph.attributes(pair[1])):
+                return False
+            if any(name not in mine for name, _ in theirs):
+                return False
+            queue.extend((mine[name], child) for name, child in theirs)
+        return True
+
+    def close_if_done(self, *, force: bool = False) -> None:
+        """Close the checkpoint once none of its values waits any more.
+
+        To find out what waits takes time in proportion to the checkpoint, so it is done only when
+        all is matched, or as many objects have come as values waited when it was last done.
+        """
+        is_due = force or self._arrivals > len(self._unclaimed)
+        if self._unclaimed and self.waiting and not is_due:
+            return
+        self._unclaimed = self.pending(w for w in self.waiting if not w.is_superseded)
+        self._arrivals = 0
+        if not self._unclaimed:
             self.source.close()
 
 
-def _note(table: dict[int, tuple[weakref.ref[Any], set[Names]]], owner: Any, names: Names) -> None:
+def _note(table: _Table, owner: Any, names: Names) -> None:
     entry = table.get(id(owner))
     if entry is None or entry[0]() is not owner:
         entry = table[id(owner)] = (weakref.ref(owner), set())
     entry[1].add(names)
 
 
-def _holds(table: dict[int, tuple[weakref.ref[Any], set[Names]]], owner: Any, names: Names) -> bool:
+def _holds(table: _Table, owner: Any, names: Names) -> bool:
     entry = table.get(id(owner))
     return entry is not None and entry[0]() is owner and names in entry[1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import attrs
 
-from checkpointable.errors import IncompatibleCheckpointError
+from checkpointable.errors import CheckpointError
+from checkpointable.restore.books import Books
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Wait
 from checkpointable.restore.selection import Trail
@@ -16,27 +18,42 @@ from checkpointable.trackable.base import Trackable
 from checkpointable.trackable.children import ABSENT, Classifier
 
 _CONTAINERS: Final = (list, tuple, dict)
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Restoring(Protocol):
     """What can give a live value what a stored node holds."""
 
+    books: Books
+
     def arrive(self, place: Place, live: Any, node: int, path: int, trail: Trail) -> None:
         """Match what has come to a place where a stored node waits."""
 
-    def pending_path(self, node: int, path: int) -> str | None:
-        """Return the path of a node whose values have no object yet, if that is to be said."""
+    def give_way(self, position: Position, newer: Position) -> bool:
+        """Let a newer restore come first; tell whether nothing is left to do for this one."""
+
+    def note_waiting(self, position: Position, *, waits: bool) -> None:
+        """Note that a stored node begins to wait, or waits no longer."""
+
+    def pending_path(self, position: Position) -> str | None:
+        """Return the path of what waits, if it has no object yet and that is to be said."""
 
 
-@attrs.frozen(slots=True, eq=False)
+@attrs.define(slots=True, eq=False)
 class Position:
-    """A stored node that waits, of one restore (`order`: the how-manieth it was)."""
+    """A stored node that waits, of one restore (`order`: the how-manieth it was).
+
+    Attributes:
+        is_superseded: whether a newer restore waits at the same place: it will most likely give
+            all values, so this one keeps no file open for them.
+    """
 
     restoration: Restoring
     order: int
     node: int
     path: int
     trail: Trail
+    is_superseded: bool = False
 
 
 class WaitingValues:
@@ -54,7 +71,12 @@ class WaitingValues:
         if last not in group and group and _number(last) < _number(next(reversed(group))):
             group[last] = []
             self._waiting[parent] = group = dict(sorted(group.items(), key=lambda i: _number(i[0])))
-        group.setdefault(last, []).append(position)
+        positions = group.setdefault(last, [])
+        for older in [p for p in positions if p.order < position.order]:
+            if older.restoration.give_way(older, position):
+                positions.remove(older)
+        positions.append(position)
+        position.restoration.note_waiting(position, waits=True)
         self._polled = self._polled or _comes_silently(owner, names)
         waiting.put(owner, self, polled=self._polled)
 
@@ -63,7 +85,7 @@ class WaitingValues:
         for group in self._waiting.values():
             for positions in group.values():
                 for position in positions:
-                    path = position.restoration.pending_path(position.node, position.path)
+                    path = position.restoration.pending_path(position)
                     if path is not None:
                         yield path
 
@@ -105,7 +127,8 @@ class WaitingValues:
         for last in group:
             if isinstance(container, list) and _number(last) >= len(container):
                 return  # the positions are in ascending order
-            if _item(container, last) not in (ABSENT, None):
+            item = _item(container, last)
+            if item is not ABSENT and item is not None:
                 yield (*parent, last)
 
     def _look(self, owner: Any, come: list[Names]) -> None:
@@ -115,7 +138,7 @@ class WaitingValues:
         errors: list[Exception] = []
         for names in sorted(come, key=len):
             if names[0] is None or names[0] in children:
-                place, live = _resolve(classifier, owner, names)
+                place, live = _resolve(owner, names)
                 if place is not None:
                     self._arrive(owner, names, place, live, errors)
         self._polled = any(
@@ -139,16 +162,18 @@ class WaitingValues:
                 position.restoration.arrive(
                     place, live, position.node, position.path, position.trail
                 )
-            except IncompatibleCheckpointError as error:
+            except CheckpointError as error:
                 errors.append(error)  # raised by the caller once all have had their turn
-            except Exception as error:  # it could not be read: perhaps later
-                errors.append(error)
+            except BaseException:
                 self.add(owner, names, position)
-            _, live = _resolve(Classifier(), owner, names)
+                raise
+            _, live = _resolve(owner, names)
 
     def _take(self, names: Names) -> list[Position]:
         group = self._waiting.get(names[:-1], {})
         positions = group.pop(names[-1], [])
+        for position in positions:
+            position.restoration.note_waiting(position, waits=False)
         if not group:
             self._waiting.pop(names[:-1], None)
         return sorted(positions, key=lambda p: -p.order)
@@ -203,27 +228,38 @@ def _number(name: str | None) -> int:
     return int(name) if name is not None and name.isdecimal() else 0
 
 
-def _item(container: Any, name: str | None) -> Any:
-    """Return what a plain container holds under a local name."""
+def _key(container: Any, name: str | None) -> Any:
+    """Return the key under which a plain container holds a local name; `ABSENT` if it does not."""
     if isinstance(container, dict):
         if name in container:
-            return container[name]
-        return next((v for k, v in container.items() if str(k) == name), ABSENT)
+            return name
+        number = int(name) if name is not None and _INTEGER.fullmatch(name) else None
+        return number if number is not None and number in container else ABSENT
     if isinstance(container, tuple) and name in getattr(container, "_fields", ()):
-        return getattr(container, str(name))
+        return name
     if isinstance(container, (list, tuple)) and name is not None and name.isdecimal():
-        return container[int(name)] if int(name) < len(container) else ABSENT
+        return int(name) if int(name) < len(container) else ABSENT
     return ABSENT
 
 
-def _resolve(classifier: Classifier, owner: Any, names: Names) -> tuple[Place | None, Any]:
+def _item(container: Any, name: str | None) -> Any:
+    """Return what a plain container holds under a local name."""
+    key = _key(container, name)
+    if key is ABSENT:
+        return ABSENT
+    if isinstance(container, tuple) and isinstance(key, str):
+        return getattr(container, key)
+    return container[key]
+
+
+def _resolve(owner: Any, names: Names) -> tuple[Place | None, Any]:
     """Return the place at the end of the names, and what stands there."""
     live = _first(owner, names[0])
     place = Place(owner, names[:1], owner, names[0])
     for name in names[1:]:
         if not isinstance(live, _CONTAINERS):
             return None, ABSENT
-        key = next((key for key, _ in classifier.items(live) if str(key) == name), ABSENT)
+        key = _key(live, name)
         if key is ABSENT:
             return None, ABSENT
         place, live = place.item(live, str(name), key), _item(live, name)

@@ -95,6 +95,8 @@ def fit_value(value: StoredValue, live: Any, kind: Kind, options: RestoreOptions
     if kind is Kind.PLAIN:
         return _SAME if value.info is None else fit_tensor_to_plain(value.info, live)
     array = np.asarray(live)
+    if kind is Kind.SCALAR and _is_text_of(value.info, array.dtype):
+        return Fit(lambda stored: stored[()])
     if value.info is None:
         fit = fit_plain_to_array(value.plain, array)
     else:
@@ -110,14 +112,14 @@ def fit_tensor(info: TensorInfo, live: Array, options: RestoreOptions) -> Fit | 
     if is_sized and numpy_dtype(info.dtype) == live.dtype:
         return _SAME
     stored, found = describe(info.dtype, info.shape), describe_live(live)
+    if info.shape != live.shape and not (options.shapes == "reshape" and info.size == live.size):
+        remedy = 'RestoreOptions(shapes="skip") leaves it as it is.'
+        return Misfit(stored, found, remedy, skipped=options.shapes == "skip")
     name = array_dtype_name(live)
     cast = "" if info.dtype == name else f"{info.dtype} to {name}"
     if cast and not _castable(info.dtype, live.dtype, options.casting):
         remedy = 'RestoreOptions(casting="same_kind") or "unsafe" converts it.'
         return Misfit(stored, found, remedy)
-    if info.shape != live.shape and not (options.shapes == "reshape" and info.size == live.size):
-        remedy = 'RestoreOptions(shapes="skip") leaves it as it is.'
-        return Misfit(stored, found, remedy, skipped=options.shapes == "skip")
     return Fit(cast=cast) if cast else _SAME
 
 
@@ -209,6 +211,11 @@ def as_stored(value: StoredValue) -> Callable[[Any], Any] | None:
 def array_dtype_name(array: Array) -> str:
     """Return the name of an array's dtype in files; arrays of objects hold strings."""
     return STRING if array.dtype.kind == "O" else dtype_name(array.dtype)
+
+
+def _is_text_of(info: TensorInfo | None, dtype: np.dtype[Any]) -> bool:
+    """Tell whether a stored scalar is text of any length of the same kind, `S` or `U`."""
+    return info is not None and info.shape == () and info.dtype[0] == dtype.kind in "SU"
 
 
 def _castable(stored: str, live: np.dtype[Any], casting: Any) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import attrs
 import numpy as np
 
-from checkpointable.format.records import NodeKind
+from checkpointable.format.records import AttributeKind, NodeKind
 from checkpointable.graph.tree import LEFT_OUT, build_tree
 from checkpointable.names import PY_STATE, VARIABLE_VALUE
 from checkpointable.restore.books import Books
@@ -26,7 +27,7 @@ from checkpointable.restore.fit import (
 from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.selection import Trail
-from checkpointable.restore.stored import Stored, StoredValue
+from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, Variable, peek_tracking
 from checkpointable.trackable.children import Kind
 from checkpointable.trackable.state import PythonState
@@ -68,10 +69,15 @@ class Giving:
         self._values = books.values
         #: How arrays met in this run get their values: by (array, node).
         self._gives: dict[tuple[int, int], Give] = {}
+        #: How new arrays are made in this run, by node.
+        self._made: dict[int, Give] = {}
+        #: The values planned for the places met in this run: by (holder, key).
+        self._planned: dict[tuple[int, Any], StoredValue] = {}
         #: Which node gives to an object or array met in this run.
         self._givers: dict[int, int] = {}
         #: What each node was given to in this run; it keeps them alive and their identities apart.
         self._bound: dict[int, list[Any]] = {}
+        self._alive: list[Any] = []
 
     def bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
@@ -104,10 +110,14 @@ class Giving:
         value = self._values.get(node)
         if value is None:
             self.plan.lacking.append((live, (), self._no_value(node)))
-            return
-        give = Give(item.path, node, target=live.storage_array(), given=live.mark_initialized)
+        else:
+            self.variable(item, live, value)
+
+    def variable(self, item: Item, live: Variable, value: StoredValue) -> None:
+        """Plan to give a Variable its value."""
+        give = Give(item.path, item.node, target=live.storage_array(), given=live.mark_initialized)
         if self._plan(give, item, value, Kind.ARRAY):
-            self._satisfy(live, node, (value.number,))
+            self._satisfy(live, item.node, [value.number] if value.number >= 0 else [])
 
     def _tensors(self, item: Item, live: Any, node: int, names: tuple[str, ...]) -> None:
         stored = {a.name: a.value for a in self._graph.attributes(node)}
@@ -117,7 +127,7 @@ class Giving:
             self.plan.lacking.append((live, (), reason))
             return
         numbers = {name: stored[name] for name in names}
-        self.plan.tensors.append(GiveTensors(item.path, _receiver(live), numbers))
+        self.plan.tensors.append(GiveTensors(item.path, node, live, _receiver(live), numbers))
         self._satisfy(live, node, numbers.values())
 
     def _satisfy(self, live: Any, node: int, numbers: Iterable[int]) -> None:
@@ -127,7 +137,7 @@ class Giving:
 
     def _compare(self, giver: int, node: int, names: Iterable[str]) -> None:
         """Leave the second of two stored values for one live object unused if it differs (R-6)."""
-        first = {a.name: a.value for a in self._graph.attributes(giver)}
+        first = {a.name: a.value for a in self._graph.attributes(giver) if giver >= 0}
         second = {a.name: a.value for a in self._graph.attributes(node)}
         for name in names:
             if name in first and name in second:
@@ -140,7 +150,7 @@ class Giving:
             place = self.place(item)
             self.plan.lacking.append((place.owner, place.names, self._no_value(item.node)))
             return
-        if self._is_shared(item):
+        if self._is_shared(item) or self._is_planned(item, value):
             return
         give = Give(item.path, item.node, value.number, value.info, value.plain)
         in_place = kind is Kind.ARRAY and not item.fresh and item.live.flags.writeable
@@ -162,15 +172,22 @@ class Giving:
         if node >= 0 and self._values.holds_object(node):
             place = self.place(item)
             self.plan.waits.append(Wait(place.owner, place.names, node, item.path, item.trail))
-        elif value is not None:
+        elif value is None:
+            self.fill(item, node)
+        elif not item.trail.included:
+            return
+        elif value.kind is AttributeKind.ARRAY and self._reuse_array(item):
+            self.add_edge(item)
+        elif not self._is_planned(item, value):
             give = Give(item.path, node, value.number, value.info, value.plain)
             give.convert, give.places = as_stored(value), [self.place(item)]
+            self._made[node] = give
             self._plan_give(give, item, value)
-        else:
-            self.fill(item, node)
 
     def replace_plain(self, item: Item, value: StoredValue) -> None:
         """Give a plain container its stored value as a whole: in place where that is possible."""
+        if self._is_planned(item, value):
+            return
         live, plain = item.live, value.plain
         give = Give(item.path, item.node, value.number, plain=plain)
         if same_base(live, plain) and isinstance(live, (list, dict, set)) and not item.fresh:
@@ -180,21 +197,26 @@ class Giving:
             give.places = [self.place(item)]
         self._plan_give(give, item, value)
 
-    def fill(self, item: Item, node: int) -> None:
+    def fill(self, item: Item, node: int, left_out: Iterable[int] = ()) -> None:
         """Fill an empty container, or an empty place, with stored arrays and plain values."""
         arrived: dict[int, Any] = {}
-        for leaf in self._values.leaves(node):
+        reached = self._values.reached(node, item.trail, self._books.selection) - {*left_out}
+        for leaf in sorted(n for n in reached if self._graph.kind(n) is NodeKind.VALUE):
             value = self._values.get(leaf)
             if value is not None:
                 give = Give(item.path, leaf, value.number, value.info, value.plain)
-                give.convert, give.receive = as_stored(value), _keeper(arrived, leaf)
+                give.convert, give.receive = as_stored(value), partial(arrived.__setitem__, leaf)
                 self.plan.gives.append(give)
-                self.plan.consumed.append(value.number)
+                self.consume(value)
         place, live, graph, fresh = self.place(item), item.live, self._graph, item.fresh
 
+        def value_of(inner: int) -> Any:
+            if inner not in reached:
+                return LEFT_OUT
+            return arrived.get(inner, NotImplemented)
+
         def finish(put: Callable[[Place, Any], None]) -> None:
-            is_leaf = lambda n: arrived.get(n, LEFT_OUT if _is_leaf(graph, n) else NotImplemented)  # noqa: E731
-            built = build_tree(graph, node, is_leaf)
+            built = build_tree(graph, node, value_of)
             if same_base(live, built) and isinstance(live, (list, dict)) and not fresh:
                 refiller(live)(built)
             else:
@@ -205,18 +227,38 @@ class Giving:
 
     def older(self, item: Item) -> None:
         """Count a value that a later restore has given already as matched (R-11)."""
-        value = self._values.get(item.stored)
-        if value is not None and self.is_older(item):
-            self.add_edge(item)
-            self.consume(value)
+        if not self.is_older(item):
+            return
+        self.add_edge(item)
+        below = {item.stored}
+        if item.node >= 0:
+            below = {*self._values.reached(item.node, item.trail, self._books.selection)}
+        for value in map(self._values.get, below):
+            if value is not None:
+                self.consume(value)
 
     def is_older(self, item: Item) -> bool:
         """Tell whether a later restore has given the array or plain value there already (R-11)."""
-        if item.place is None:
+        tracking = peek_tracking(item.place.owner) if item.place is not None else None
+        if item.place is None or tracking is None or not tracking.edges:
             return False
-        tracking = peek_tracking(item.place.owner)
-        order = tracking.edges.get(item.place.names, 0) if tracking is not None else 0
-        return order > self._books.order
+        names, edges, mine = item.place.names, tracking.edges, self._books.order
+        if any(edges.get(names[:n], 0) > mine for n in range(1, len(names) + 1)):
+            return True
+        return isinstance(item.live, CONTAINERS) and any(
+            order > mine and inner[: len(names)] == names for inner, order in edges.items()
+        )
+
+    def _is_planned(self, item: Item, value: StoredValue) -> bool:
+        """Tell whether another stored value goes to this place already: the first wins (R-6)."""
+        place = self.place(item)
+        first = self._planned.setdefault((id(place.holder), place.key), value)
+        self._alive.append(place.holder)
+        if first is value:
+            return False
+        if first.number >= 0 and value.number >= 0:
+            self.plan.compares.append(Compare(first.number, value.number))
+        return True
 
     def _is_shared(self, item: Item) -> bool:
         """Handle an array that has been met before: under another name, or for another node."""
@@ -237,6 +279,9 @@ class Giving:
 
     def _reuse_array(self, item: Item) -> bool:
         """Put the array that this restore made of the node before into one more place (R-5)."""
+        if item.node in self._made:
+            self._made[item.node].places.append(self.place(item))
+            return True
         for array in self._books.bound_to(item.node):
             if isinstance(array, np.ndarray):
                 if array is not item.live:
@@ -275,15 +320,12 @@ class Giving:
     def mismatch(self, item: Item, misfit: Misfit) -> None:
         """Note that a stored value does not fit."""
         issue = Issue(item.path, str(misfit), item.node)
-        if not misfit.skipped:
-            self.plan.mismatched.append(issue)
-            return
-        self.plan.skipped.append(issue)
+        (self.plan.skipped if misfit.skipped else self.plan.mismatched).append(issue)
         is_object = isinstance(item.live, Trackable)
         place = self.place(item)
         self.plan.exempt.append((item.live, ()) if is_object else (place.owner, place.names))
         value = self._values.get(item.stored)
-        if value is not None:
+        if value is not None and misfit.skipped:
             self.consume(value)
 
     def consume(self, value: StoredValue) -> None:
@@ -323,11 +365,3 @@ def _receiver(live: Any) -> Callable[[dict[str, Any]], None]:
         return lambda tensors: live.deserialize(tensors[PY_STATE])
     receive: Callable[[dict[str, Any]], None] = live.restore_from_tensors
     return receive
-
-
-def _is_leaf(graph: Any, node: int) -> bool:
-    return graph.kind(node) is NodeKind.VALUE
-
-
-def _keeper(arrived: dict[int, Any], node: int) -> Callable[[Any], None]:
-    return lambda value: arrived.__setitem__(node, value)

@@ -16,7 +16,8 @@ from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Issue, Plan, Wait
 from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.restore.stored import CONTAINERS, Literal, Stored
-from checkpointable.trackable.children import Classifier, Kind, container_kind
+from checkpointable.trackable.base import Variable
+from checkpointable.trackable.children import Classifier, Kind
 
 
 class Matcher:
@@ -51,8 +52,6 @@ class Matcher:
             place: where the live value was assigned; `None` for the root.
         """
         kind = self._classifier.kind(live)
-        if kind is Kind.PLAIN and place is None:
-            kind = container_kind(live)
         self._queue.append(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:
             self._visit(self._queue.popleft())
@@ -64,15 +63,13 @@ class Matcher:
             self._match_object(item)
         elif kind in (Kind.LIST, Kind.TUPLE, Kind.DICT):
             self._match_container(item)
+        elif isinstance(item.live, CONTAINERS) and not self._giving.is_older(item):
+            self._match_plain_container(item)
         elif kind is Kind.UNSUPPORTED or self._giving.is_older(item):
             self._giving.older(item)
-        elif not item.trail.included:
-            self._match_partly(item)
         elif item.live is None:
             self._giving.none(item)
-        elif isinstance(item.live, CONTAINERS):
-            self._match_plain_container(item)
-        else:
+        elif item.trail.included:
             self._giving.leaf(item, kind)
 
     def _follow(self, item: Item, name: str, child: Stored) -> tuple[int, Trail] | None:
@@ -88,6 +85,9 @@ class Matcher:
     def _match_object(self, item: Item) -> None:
         live, node = item.live, item.stored
         if isinstance(node, Literal):
+            value = self._values.get(node)
+            if isinstance(live, Variable) and value is not None:
+                self._giving.variable(item, live, value)
             return
         met = self._met.get((id(live), node))
         if met or (met is not None and not item.trail.included):
@@ -159,12 +159,17 @@ class Matcher:
             return
         live_items = {str(key): (key, value) for key, value in self._classifier.items(item.live)}
         value = self._values.get(item.stored)
-        if value is not None and value.info is None and isinstance(value.plain, CONTAINERS):
+        if value is not None and value.info is None and _has_items(value.plain):
             self._giving.consume(value)
         for name, child in self._values.items(item.stored):
             if name in live_items:
                 self._enqueue_item(item, name, *live_items[name], child)
-            elif not self._match_attached(item, name, child) and self._is_object(child):
+            elif self._match_attached(item, name, child):
+                continue
+            elif isinstance(child, Literal):
+                path = self._books.paths.add(item.path, name)
+                self._giving.plan.unused.append(Issue(path, "the live container has no such item"))
+            elif self._values.holds_object(child):
                 self._wait_for_item(item, name, child)
         stored = {name for name, _ in self._values.items(item.stored)}
         if item.kind is Kind.PLAIN and stored.issuperset(live_items):
@@ -183,35 +188,43 @@ class Matcher:
 
     def _match_plain_container(self, item: Item) -> None:
         value = self._values.get(item.stored)
-        if value is not None and value.info is None:
-            self._giving.replace_plain(item, value)
-        elif value is not None and item.live:
+        if value is None:
+            self._match_items(item)
+        elif value.info is None and (item.trail is EVERYTHING or not _has_items(value.plain)):
+            if item.trail.included:
+                self._giving.replace_plain(item, value)
+        elif value.info is None:
+            self._match_items(item)
+        elif item.live and item.trail.included:
             remedy = "Leave it out with RestoreOptions(skip=)."
-            self._giving.mismatch(
-                item, Misfit(describe_stored(value), describe_live(item.live), remedy)
-            )
-        elif item.live:
-            self._match_container(item)
-        elif value is None and isinstance(item.stored, int):
-            self._match_empty_container(item, item.stored)
+            misfit = Misfit(describe_stored(value), describe_live(item.live), remedy)
+            self._giving.mismatch(item, misfit)
 
-    def _match_partly(self, item: Item) -> None:
-        """Match only those items of a plain container that `only` names (R-14)."""
-        if isinstance(item.live, CONTAINERS) and item.live:
+    def _match_items(self, item: Item) -> None:
+        """Match a plain container item by item, or fill it if it is empty."""
+        if item.live or not isinstance(item.stored, int):
             self._match_container(item)
+        else:
+            self._match_empty_container(item, item.stored)
 
     def _match_empty_container(self, item: Item, node: int) -> None:
         """Fill an empty container, or let its items wait for the objects among them (R-8)."""
-        if not self._values.holds_object(node):
-            self._giving.fill(item, node)
-            return
-        for name, child in self._values.items(node):
-            if not self._match_attached(item, name, child):
+        children = [
+            (name, child)
+            for name, child in self._graph.children(node)
+            if not self._match_attached(item, name, child)
+        ]
+        if any(self._values.holds_object(child) for _, child in children):
+            for name, child in children:
                 self._wait_for_item(item, name, child)
+        elif children:
+            attached = {child for _, child in self._graph.children(node)} - {c for _, c in children}
+            self._giving.fill(item, node, attached)
 
     def _wait_for_item(self, item: Item, name: str, child: Stored) -> None:
         place = self._giving.place(item)
         self._wait_at(item, place.owner, (*place.names, name), child)
 
-    def _is_object(self, child: Stored) -> bool:
-        return isinstance(child, int) and self._values.holds_object(child)
+
+def _has_items(plain: Any) -> bool:
+    return isinstance(plain, (list, tuple, dict))

@@ -45,8 +45,10 @@ class Place:
             return False
         if isinstance(self.holder, Trackable):
             descriptor = inspect.getattr_static(type(self.holder), self.key, None)
-            is_property = hasattr(type(descriptor), "__set__")
-            return is_property or has_attribute(self.holder, self.key) or self._is_declared()
+            if isinstance(descriptor, property):
+                return descriptor.fset is not None
+            is_set = hasattr(type(descriptor), "__set__")
+            return is_set or has_attribute(self.holder, self.key) or self._is_declared()
         if isinstance(self.holder, tuple):
             return self.outer is not None and self.outer.can_put()
         return True
@@ -88,7 +90,8 @@ class Rebinding:
         """Make the changed tuples, inner ones before those that hold them."""
         while self._deepest:
             _, identity = heappop(self._deepest)
-            edit = self._tuples.pop(identity)
+            edit = self._tuples[identity]  # it is kept: an inner tuple may still change it again
+            edit.is_due = False
             new = tuple.__new__(type(edit.old), edit.items)
             for place in (*edit.places, *self._again.get(identity, ())):
                 self.put(place, new)
@@ -97,6 +100,8 @@ class Rebinding:
         edit = self._tuples.get(id(holder))
         if edit is None:
             edit = self._tuples[id(holder)] = _TupleEdit(holder, list(holder))
+        if not edit.is_due:
+            edit.is_due = True
             heappush(self._deepest, (-len(place.names), id(holder)))
         if place.outer is not None and place.outer not in edit.places:
             edit.places.append(place.outer)
@@ -110,6 +115,7 @@ class _TupleEdit:
     old: tuple[Any, ...]
     items: list[Any]
     places: list[Place] = attrs.field(factory=list)
+    is_due: bool = False
 
 
 def _position(holder: tuple[Any, ...], key: Any) -> int:

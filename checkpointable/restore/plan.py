@@ -50,6 +50,8 @@ class GiveTensors:
     """The own tensors of an object that restores itself, by attribute name."""
 
     path: int
+    node: int
+    live: Any
     receive: Callable[[dict[str, Any]], None]
     numbers: dict[str, int]
 
@@ -71,6 +73,7 @@ class Wait:
     node: int
     path: int
     trail: Trail
+    is_superseded: bool = False
 
 
 @attrs.frozen(slots=True)
@@ -92,7 +95,9 @@ class Plan:
         satisfied: (stored node, live object) pairs: the node gives the object its own values.
         edges: (owner, names) of matched arrays and plain values.
         consumed: the numbers of the stored values that are matched.
-        exempt: (object, names) of live values that the options leave as they are.
+        exempt: (object, names) of live values that stay as they are: they were left out by the
+            options, or do not fit.
+        unused: items of stored plain values that found no place.
         lacking: (object, names, reason) of live values that the stored node has none for.
         again: (tuple, place) pairs: further places of a tuple that may be made anew.
     """
@@ -113,6 +118,12 @@ class Plan:
     split: list[Issue] = attrs.field(factory=list)
     cast: list[Issue] = attrs.field(factory=list)
     skipped: list[Issue] = attrs.field(factory=list)
+    unused: list[Issue] = attrs.field(factory=list)
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether giving these values may run code of the user's."""
+        return bool(self.tensors or self.finish) or any(give.places for give in self.gives)
 
 
 def is_read_target(array: Array, info: TensorInfo, dtype: np.dtype[Any]) -> bool:

@@ -10,10 +10,10 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from checkpointable.format.records import Attribute, AttributeKind
+from checkpointable.format.records import Attribute
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, value_path
-from checkpointable.restore.books import Books
+from checkpointable.restore.books import Books, Waits
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
 from checkpointable.restore.places import Names
@@ -32,6 +32,9 @@ CATEGORIES: Final = (
 _SHOWN: Final = 10
 _LINES: Final = 200
 _COMPARED: Final = 1000
+#: How many ways to one container are looked at.
+_WAYS: Final = 16
+_ABSENT: Final = "not in the checkpoint"
 
 
 @attrs.frozen(slots=True)
@@ -94,7 +97,7 @@ class Report:
     @classmethod
     def of_mismatched(cls, books: Books, issues: Iterable[Issue]) -> Report:
         """Return the report of values that do not fit."""
-        return cls(books.source.path, mismatched=_issues(books, issues))
+        return cls(books.source.path, mismatched=_misfits(books, issues))
 
     def why_not_existing_matched(self) -> str:
         """Return why not every live value has its stored one; empty if all have."""
@@ -140,19 +143,25 @@ class Report:
         return "\n".join(lines)
 
 
-def build_report(books: Books) -> Report:
-    """Compare the live objects, as they are now, with what a restore has matched."""
+def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
+    """Compare the live objects, as they are now, with what a restore has matched.
+
+    Args:
+        books: what was matched.
+        waits: what waits; by default what waits now.
+    """
     root, attached = books.roots()
     live = walk(root, attached)
     restored, missing = _live_values(books, live)
-    pending, unused = _stored_values(books)
+    pending, unused = _stored_values(books, books.pending(waits))
+    unused.extend(_issues(books, books.unused))
     return Report(
         source=books.source.path,
         restored=restored,
         pending=pending,
         missing=_suggest(missing, [*unused, *pending]),
         unused=_suggest(unused, missing),
-        mismatched=_issues(books, books.mismatched),
+        mismatched=_misfits(books, books.mismatched),
         split=_issues(books, books.split),
         cast=_issues(books, books.cast),
         skipped=_issues(books, books.skipped),
@@ -166,11 +175,12 @@ def _live_values(books: Books, live: Walk) -> tuple[list[Entry], list[Entry]]:
     missing: list[Entry] = []
     for number, owners in _selected(books, live):
         value = live.objects[number]
-        if not _has_value(value, live.kinds[number]):
-            continue
+        has_value = _has_value(value, live.kinds[number])
         is_object = live.kinds[number] is Kind.TRACKABLE
         places: list[tuple[Any, Names]] = [(value, ())] if is_object else owners
         if any(books.is_exempt(*place) for place in places):
+            continue
+        if not has_value and (is_object or not any(books.has_edge(*place) for place in places)):
             continue
         dtype, shape = _dtype_and_shape(value)
         path = live.paths.shown(number)
@@ -178,7 +188,8 @@ def _live_values(books: Books, live: Walk) -> tuple[list[Entry], list[Entry]]:
             matched.append(Entry(path, dtype, shape))
         else:
             reasons = (books.lacking.get((id(owner), names)) for owner, names in places)
-            reason = next(filter(None, reasons), "not in the checkpoint")
+            default = "the checkpoint was gone when it came" if books.is_gone else _ABSENT
+            reason = next(filter(None, reasons), default)
             missing.append(Entry(path, dtype, shape, reason))
     return matched, missing
 
@@ -188,31 +199,45 @@ def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:
 
     A place is the nearest object and the names from it on, through plain containers.
     """
-    holder = books.holder()
-    first: list[Any] = [(live.objects[0], ())]
-    if live.kinds[0] is not Kind.TRACKABLE:
-        first = [(holder, (None,))]
-    if holder is not live.objects[0]:
-        first.append((holder, ()))
-    places: dict[int, list[tuple[Any, Names]]] = {0: first}
     included: dict[int, bool] = {}
+    edges: list[tuple[int, str, int]] = []
     queue: deque[tuple[int, Trail]] = deque([(0, books.selection.start())])
     while queue:
         number, trail = queue.popleft()
         if number in included and (included[number] or not trail.included):
             continue
+        is_new = number not in included
         included[number] = trail.included
-        is_object = number != 0 and live.kinds[number] is Kind.TRACKABLE
-        own = [(live.objects[number], ())] if is_object else places[number]
         for key, child in live.children[number]:
             followed = books.selection.follow(trail, str(key))
             if followed is None or (number == 0 and key == SAVE_COUNTER):
                 continue
-            if live.kinds[child] is not Kind.TRACKABLE:
-                here = [(owner, (*names, str(key))) for owner, names in own]
-                places.setdefault(child, []).extend(here)
+            if is_new and live.kinds[child] is not Kind.TRACKABLE:
+                edges.append((number, str(key), child))
             queue.append((child, followed))
+    places = _places(books, live, edges)
     yield from ((number, places.get(number, [])) for number, is_in in included.items() if is_in)
+
+
+def _places(
+    books: Books, live: Walk, edges: list[tuple[int, str, int]]
+) -> dict[int, list[tuple[Any, Names]]]:
+    """Return the places of all values that are not objects, by all ways that lead to them."""
+    holder, root = books.holder(), live.objects[0]
+    first = (root, ()) if live.kinds[0] is Kind.TRACKABLE else (holder, (None,))
+    places: dict[int, list[tuple[Any, Names]]] = {0: [first]}
+    if holder is not root:
+        places[0].append((holder, ()))
+    for _ in range(2):  # twice, for the edges that lead back
+        for number, name, child in edges:
+            is_object = number != 0 and live.kinds[number] is Kind.TRACKABLE
+            above = [(live.objects[number], ())] if is_object else places.get(number, [])
+            known = places.setdefault(child, [])
+            for owner, names in above[:_WAYS]:
+                place = (owner, (*names, name))
+                if not any(owner is o and place[1] == n for o, n in known):
+                    known.append(place)
+    return places
 
 
 def _is_matched(books: Books, owner: Any, names: Names) -> bool:
@@ -241,7 +266,7 @@ def _dtype_and_shape(value: Any) -> tuple[str | None, tuple[int, ...] | None]:
     return None, None
 
 
-def _stored_values(books: Books) -> tuple[list[Entry], list[Entry]]:
+def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], list[Entry]]:
     """Return the stored values that wait, and those that no object can take."""
     pending: list[Entry] = []
     unused: list[Entry] = []
@@ -249,8 +274,8 @@ def _stored_values(books: Books) -> tuple[list[Entry], list[Entry]]:
     for node, paths, path in _reachable(books):
         for attribute in books.graph.attributes(node):
             is_open = attribute.value not in books.consumed and node not in elsewhere
-            if is_open and not _is_empty(books, attribute):
-                waits = attribute.value in books.outstanding
+            if is_open and not books.is_empty(attribute.value):
+                waits = attribute.value in outstanding
                 entry = _stored_entry(books, attribute, paths.shown(path), waits)
                 (pending if waits else unused).append(entry)
     return pending, unused
@@ -275,16 +300,6 @@ def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
     yield from ((node, paths, path) for node, (is_in, path) in included.items() if is_in)
 
 
-def _is_empty(books: Books, attribute: Attribute) -> bool:
-    """Tell whether a stored value is an empty container, which never fails a match, or None."""
-    if attribute.kind is not AttributeKind.PYTHON:
-        return False
-    if attribute.value < len(books.source.tensors):
-        return False
-    value = books.source.value(attribute.value)
-    return value is None or (isinstance(value, CONTAINERS) and not value)
-
-
 def _stored_entry(books: Books, attribute: Attribute, path: str, waits: bool) -> Entry:
     tensors = books.source.tensors
     reason = "waits for its object" if waits else "no object took it"
@@ -297,6 +312,17 @@ def _stored_entry(books: Books, attribute: Attribute, path: str, waits: bool) ->
 
 def _issues(books: Books, issues: Iterable[Issue]) -> list[Entry]:
     return [Entry(books.paths.shown(i.path), reason=i.reason) for i in issues]
+
+
+def _misfits(books: Books, issues: Iterable[Issue]) -> list[Entry]:
+    """Return the entries of values that do not fit, with what is stored."""
+    entries = []
+    for issue in issues:
+        value = books.values.get(issue.node) if issue.node >= 0 else None
+        info = value.info if value is not None else None
+        dtype, shape = (info.dtype, info.shape) if info is not None else (None, None)
+        entries.append(Entry(books.paths.shown(issue.path), dtype, shape, issue.reason))
+    return entries
 
 
 def _suggest(entries: list[Entry], others: Sequence[Entry]) -> list[Entry]:
@@ -314,7 +340,7 @@ def _kind(entry: Entry) -> tuple[Any, Any]:
 
 
 def _with_hint(entry: Entry) -> str:
-    if not entry.candidates or entry.reason != "not in the checkpoint":
+    if not entry.candidates or entry.reason != _ABSENT:
         return str(entry)
     return f"{entry}; it holds {entry.candidates[0]} of the same dtype and shape. Renamed?"
 

@@ -7,9 +7,11 @@ Dropping the objects therefore frees everything, and closes the files.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any, Final, final
+
+import attrs
 
 from checkpointable.errors import (
     CheckpointError,
@@ -24,9 +26,14 @@ from checkpointable.restore.assigning import Assignment, equal_values
 from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
-from checkpointable.restore.plan import Plan
+from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.report import Report, build_report
+from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
+from checkpointable.trackable.base import Trackable
+
+#: How many values an error names.
+_SHOWN: Final = 20
 
 
 @final
@@ -52,6 +59,8 @@ class Restoration:
         self.books = Books(source, reopen, options, holder, roots)
         #: Whether the caller has said that values may stay unmatched.
         self.partial_expected = False
+        #: The status of this restore, as long as the caller keeps it.
+        self.status: Callable[[], Any] = lambda: None
 
     def restore(self) -> None:
         """Match everything that exists with the checkpoint, then give it its values.
@@ -64,36 +73,108 @@ class Restoration:
         with waiting.quiet(), _without_collections():
             books = self.books
             root, _ = books.roots()
-            plan = Matcher(books).run(root, books.start, 0, books.selection.start())
+            plan = self._match(root, books.start, 0, books.selection.start())
             if plan.mismatched:
-                raise self._incompatible(plan)
+                raise self._unfit(plan.mismatched)
             if books.options.verify == "first":
                 self._verify()
+            self._compare(plan)
             books.note_matches(plan)
             if not books.options.defer:
-                self._require_all()
-            self._finish(plan, self._assign(plan))
-        deferred.announce(plan.edges)
+                self._require_all(plan)
+            assignment = self._assign(plan)
+            if assignment.refused:
+                raise self._refusal(assignment)
+            self._finish(plan, assignment)
+        self._announce(plan)
 
     def arrive(self, place: Place, live: Any, node: int, path: int, trail: Any) -> None:
-        """Match what has come to a place where a stored node waits."""
-        with waiting.quiet():
-            plan = Matcher(self.books).run(live, node, path, trail, place)
-            if plan.mismatched:
-                self.books.note_mismatches(plan)
-                raise self._incompatible(plan)
-            assignment = self._assign(plan)
-            self.books.note_matches(plan)
-            self._finish(plan, assignment)
+        """Match what has come to a place where a stored node waits.
 
-    def pending_path(self, node: int, path: int) -> str | None:
+        Raises:
+            CheckpointError: it does not fit, refuses its value, or that could not be read. The
+                report keeps it; it does not wait any more.
+        """
+        books = self.books
+        with waiting.quiet():
+            if not books.can_read():
+                return
+            try:
+                plan = self._match(live, node, path, trail, place)
+                if plan.mismatched:
+                    books.note_mismatches(plan.mismatched, plan.exempt)
+                    raise self._unfit(plan.mismatched)
+                self._compare(plan)
+                assignment = self._assign(plan)
+            except IncompatibleCheckpointError:
+                raise
+            except CheckpointError as error:
+                owner, names = (
+                    (live, ()) if isinstance(live, Trackable) else (place.owner, place.names)
+                )
+                books.note_mismatches([Issue(path, str(error), node)], [(owner, names)])
+                raise
+            finally:
+                books.close_if_done()
+            books.note_matches(plan)
+            refused = assignment.refused
+            books.note_mismatches([r.issue() for r in refused], [r.place for r in refused])
+            self._finish(plan, assignment)
+        self._announce(plan)
+        if assignment.refused:
+            raise self._refusal(assignment)
+
+    def give_way(self, position: deferred.Position, newer: deferred.Position) -> bool:
+        """Let a newer restore come first; tell whether nothing is left to do for this one.
+
+        That is so if nobody can ask for this restore's status any more, and the newer one waits
+        with all the names that this one waits with: restoring again and again keeps nothing.
+        """
+        position.is_superseded = True
+        other = newer.restoration
+        is_known = isinstance(other, Restoration)
+        if (
+            is_known
+            and self.status() is None
+            and other.books.covers(newer.node, self.books, position.node)
+        ):
+            self.note_waiting(position, waits=False)
+            return True
+        self.books.close_if_done(force=True)
+        return False
+
+    def note_waiting(self, position: deferred.Position, *, waits: bool) -> None:
+        """Note that a stored node begins to wait, or waits no longer."""
+        (self.books.waiting.add if waits else self.books.waiting.discard)(position)
+
+    def pending_path(self, position: deferred.Position) -> str | None:
         """Return the path of a node that waits, if values at or below it have no object yet."""
-        is_pending = not self.books.outstanding.isdisjoint(self.books.below([node]))
-        return self.books.paths.shown(path) if is_pending and not self.partial_expected else None
+        if self.partial_expected or not self.books.pending([position]):
+            return None
+        return self.books.paths.shown(position.path)
 
     def report(self) -> Report:
         """Return what matched and what did not, as of now."""
         return build_report(self.books)
+
+    def _match(
+        self, live: Any, node: int, path: int, trail: Trail, place: Place | None = None
+    ) -> Plan:
+        try:
+            return Matcher(self.books).run(live, node, path, trail, place)
+        except CheckpointError as error:
+            self._explain(error, [])
+            raise
+
+    def _compare(self, plan: Plan) -> None:
+        """Find out which second values for one live object are the same as the first (R-6)."""
+        try:
+            for compare in plan.compares:
+                if equal_values(self.books.checkpoint.open(), compare.first, compare.second):
+                    plan.consumed.append(compare.second)
+        except CheckpointError as error:
+            self._explain(error, [])
+            raise
 
     def _assign(self, plan: Plan) -> Assignment:
         assignment = Assignment(self.books)
@@ -106,13 +187,16 @@ class Restoration:
 
     def _finish(self, plan: Plan, assignment: Assignment) -> None:
         """Note what was given, and let what found no object wait."""
-        for compare in plan.compares:
-            same = equal_values(self.books.open_source(), compare.first, compare.second)
-            self.books.note_compared(compare.second, same=same)
         self.books.note_given(plan, assignment.arrays)
         for wait in plan.waits:
             deferred.wait(self, self.books.order, wait)
         self.books.close_if_done()
+
+    def _announce(self, plan: Plan) -> None:
+        """Let values come in that were put in their places while this restore was assigning."""
+        deferred.announce(plan.edges)
+        if plan.runs_code:
+            deferred.announce([(wait.owner, wait.names) for wait in plan.waits])
 
     def _explain(self, error: BaseException, done: list[int]) -> None:
         """Let an error say what was assigned before it."""
@@ -135,24 +219,32 @@ class Restoration:
                 rule=first.rule,
             )
 
-    def _require_all(self) -> None:
-        report = self.report()
+    def _require_all(self, plan: Plan) -> None:
+        report = build_report(self.books, plan.waits)
         problem = report.why_not_consumed()
         if problem:
             error = UnmatchedError(f"{problem} Nothing was assigned, because of defer=False.")
             error.report = report
             raise error
 
-    def _incompatible(self, plan: Plan) -> IncompatibleCheckpointError:
-        lines = [f"{self.books.paths.shown(m.path)}: {m.reason}" for m in plan.mismatched]
-        count = (
-            f"{len(lines)} values of {self.books.source.path} do not fit" if len(lines) > 1 else ""
+    def _refusal(self, assignment: Assignment) -> IncompatibleCheckpointError:
+        """Return the error for values that the user's classes refused; the first is its cause."""
+        error = self._unfit([refused.issue() for refused in assignment.refused])
+        error.report = attrs.evolve(
+            Report.of_assigned(self.books, assignment.done), mismatched=error.mismatches
         )
-        shown = "\n  ".join([count, *lines[:20]] if count else lines)
-        if len(lines) > 20:
-            shown += f"\n  ... and {len(lines) - 20:,} more"
-        report = Report.of_mismatched(self.books, plan.mismatched)
-        error = IncompatibleCheckpointError(shown, mismatches=tuple(report.mismatched))
+        error.__cause__ = assignment.refused[0].error
+        return error
+
+    def _unfit(self, issues: Sequence[Issue]) -> IncompatibleCheckpointError:
+        """Return the error for values that do not fit."""
+        report = Report.of_mismatched(self.books, issues)
+        lines = [f"{entry.path}: {entry.reason}" for entry in report.mismatched[:_SHOWN]]
+        if len(issues) > 1:
+            lines.insert(0, f"{len(issues):,} values of {report.source} do not fit")
+        if len(issues) > _SHOWN:
+            lines.append(f"... and {len(issues) - _SHOWN:,} more")
+        error = IncompatibleCheckpointError("\n  ".join(lines), mismatches=tuple(report.mismatched))
         error.report = report
         return error
 

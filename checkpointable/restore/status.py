@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from typing import final
 
@@ -64,6 +65,7 @@ class CheckpointLoadStatus(LoadStatus):
         self._restoration = restoration
         self._holder = restoration.books.holder()
         self._root = restoration.books.roots()[0]
+        restoration.status = weakref.ref(self)
 
     def report(self) -> Report:
         """Return what matched and what did not, as of now.
@@ -116,6 +118,9 @@ class CheckpointLoadStatus(LoadStatus):
         """Say that values may stay unmatched: saves will not warn of those that wait."""
         self._restoration.partial_expected = True
         return self
+
+    def __repr__(self) -> str:
+        return f"<CheckpointLoadStatus of {self._restoration.books.source.path}>"
 
     def _require(self, report: Report, problem: str) -> CheckpointLoadStatus:
         if problem:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -10,6 +11,7 @@ import attrs
 from checkpointable.format.records import AttributeKind, NodeKind, ObjectGraph, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import VARIABLE_VALUE
+from checkpointable.restore.selection import Selection, Trail
 
 #: The plain containers, each matched as a whole or item by item.
 CONTAINERS = (list, tuple, dict, set, frozenset)
@@ -49,12 +51,35 @@ class StoredValue:
         return self.info is None and isinstance(self.plain, CONTAINERS) and not self.plain
 
 
+class OpenCheckpoint:
+    """The checkpoint of a restore: closed once nothing waits, opened again for an alias (R-12).
+
+    Attributes:
+        source: the checkpoint, open or closed.
+    """
+
+    def __init__(self, source: CheckpointSource, reopen: Callable[[], CheckpointSource]) -> None:
+        self.source = source
+        self._reopen = reopen
+
+    def open(self) -> CheckpointSource:
+        """Return the checkpoint, opened again if it was closed."""
+        if self.source.closed:
+            self.source = self._reopen()
+        return self.source
+
+    def value(self, number: int) -> Any:
+        """Return a stored Python value."""
+        is_inline = number >= len(self.source.tensors)
+        return (self.source if is_inline else self.open()).value(number)
+
+
 class StoredValues:
     """Reads off what the nodes of one checkpoint hold."""
 
-    def __init__(self, graph: ObjectGraph, source: CheckpointSource) -> None:
+    def __init__(self, graph: ObjectGraph, checkpoint: OpenCheckpoint) -> None:
         self._graph = graph
-        self._source = source
+        self._checkpoint = checkpoint
         self._holds_object: dict[int, bool] = {}
 
     def get(self, stored: Stored) -> StoredValue | None:
@@ -65,9 +90,11 @@ class StoredValues:
             if attribute.name == VARIABLE_VALUE:
                 number, kind = attribute.value, attribute.kind
                 if kind is AttributeKind.PYTHON:
-                    plain = self._source.value(number)
+                    plain = self._checkpoint.value(number)
                     return StoredValue(attribute.name, kind, number, plain=plain)
-                return StoredValue(attribute.name, kind, number, self._source.tensors[number])
+                return StoredValue(
+                    attribute.name, kind, number, self._checkpoint.source.tensors[number]
+                )
         return None
 
     def items(self, stored: Stored) -> Iterator[tuple[str, Stored]]:
@@ -96,12 +123,23 @@ class StoredValues:
             known[node] = found
         return known[node]
 
-    def leaves(self, node: int) -> list[int]:
-        """Return the nodes with arrays and plain values in a container without objects."""
-        kind = self._graph.kind
-        inside = [node, *self._containers_below(node)]
-        children = (c for inner in dict.fromkeys(inside) for _, c in self._graph.children(inner))
-        return [n for n in dict.fromkeys((*children, node)) if kind(n) is NodeKind.VALUE]
+    def reached(self, node: int, trail: Trail, selection: Selection) -> set[int]:
+        """Return the nodes at and below a container without objects that a selection includes."""
+        found: set[int] = set()
+        queue = deque([(node, trail)])
+        seen: set[tuple[int, bool]] = set()
+        while queue:
+            inner, trail = queue.popleft()
+            if (inner, trail.included) in seen:
+                continue
+            seen.add((inner, trail.included))
+            if trail.included or self._graph.kind(inner) is not NodeKind.VALUE:
+                found.add(inner)
+            for name, child in self._graph.children(inner):
+                followed = selection.follow(trail, name)
+                if followed is not None:
+                    queue.append((child, followed))
+        return found
 
     def _containers_below(self, node: int) -> Iterator[int]:
         seen, stack = set(), [node]

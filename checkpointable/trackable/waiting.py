@@ -35,6 +35,9 @@ _polled: Final[set[int]] = set()
 #: Not empty while the restore engine itself assigns; only touched under the lock.
 _quiet: Final[list[None]] = []
 
+#: Not empty while some thread settles, so that looking does not lead to looking again.
+_settling: Final[list[None]] = []
+
 
 def anything() -> bool:
     """Tell whether anything waits anywhere."""
@@ -88,13 +91,21 @@ def settle() -> None:
     if not _polled:
         return
     with lock:
-        if _quiet:
+        if _quiet or _settling:
             return
-        for identity in list(_polled):
-            entry = _owners.get(identity)
-            owner = entry[0]() if entry is not None else None
-            if entry is not None and owner is not None:
-                entry[1].settle(owner)
+        _settling.append(None)
+        try:
+            _settle_all()
+        finally:
+            _settling.pop()
+
+
+def _settle_all() -> None:
+    for identity in list(_polled):
+        entry = _owners.get(identity)
+        owner = entry[0]() if entry is not None else None
+        if entry is not None and owner is not None:
+            entry[1].settle(owner)
 
 
 @contextmanager
