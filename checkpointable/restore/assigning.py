@@ -66,7 +66,7 @@ class Assignment:
         Raises:
             CorruptCheckpointError, StorageError: a value could not be read.
         """
-        source = self.books.checkpoint.open()
+        source = self.books.checkpoint.reopened()
         rebinding = Rebinding(plan.again)
         direct = [g for g in plan.gives if _is_direct(g)]
         self._read(source, direct, [g.target for g in direct if g.target is not None])

@@ -131,13 +131,8 @@ class Restoration:
         with all the names that this one waits with: restoring again and again keeps nothing.
         """
         position.is_superseded = True
-        other = newer.restoration
-        is_known = isinstance(other, Restoration)
-        if (
-            is_known
-            and self.status() is None
-            and other.books.covers(newer.node, self.books, position.node)
-        ):
+        new = newer.restoration.books
+        if self.status() is None and new.covers(newer.node, self.books, position.node):
             self.note_waiting(position, waits=False)
             return True
         self.books.close_if_done(force=True)
@@ -170,7 +165,7 @@ class Restoration:
         """Find out which second values for one live object are the same as the first (R-6)."""
         try:
             for compare in plan.compares:
-                if equal_values(self.books.checkpoint.open(), compare.first, compare.second):
+                if equal_values(self.books.checkpoint.reopened(), compare.first, compare.second):
                     plan.consumed.append(compare.second)
         except CheckpointError as error:
             self._explain(error, [])

@@ -62,7 +62,7 @@ class OpenCheckpoint:
         self.source = source
         self._reopen = reopen
 
-    def open(self) -> CheckpointSource:
+    def reopened(self) -> CheckpointSource:
         """Return the checkpoint, opened again if it was closed."""
         if self.source.closed:
             self.source = self._reopen()
@@ -71,7 +71,7 @@ class OpenCheckpoint:
     def value(self, number: int) -> Any:
         """Return a stored Python value."""
         is_inline = number >= len(self.source.tensors)
-        return (self.source if is_inline else self.open()).value(number)
+        return (self.source if is_inline else self.reopened()).value(number)
 
 
 class StoredValues:

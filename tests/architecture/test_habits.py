@@ -23,6 +23,7 @@ STATE = {
     "trackable.waiting._owners",
     "trackable.waiting._polled",
     "trackable.waiting._quiet",
+    "trackable.waiting._settling",
     "graph.view._warned",
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
