@@ -91,7 +91,7 @@ def open_bundle(storage: Storage, path: str) -> OpenBundle:
                 break
     else:
         missing = CheckpointNotFoundError(f"{path}: is being replaced all the time.")
-    raise corrupt(path, "F-2", f"a shard is missing: {missing.message}") from None
+    raise corrupt(path, "F-2", f"a shard is missing: {missing.message.rstrip('.')}") from None
 
 
 def read_commit_file(storage: Storage, path: str) -> CommitFile:

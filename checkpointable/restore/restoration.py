@@ -18,8 +18,10 @@ from checkpointable.errors import (
     CorruptCheckpointError,
     IncompatibleCheckpointError,
     UnmatchedError,
+    warn,
 )
 from checkpointable.format.source import CheckpointSource
+from checkpointable.graph.walk import walk
 from checkpointable.options import RestoreOptions
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
@@ -28,7 +30,7 @@ from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.report import Report, build_report
-from checkpointable.restore.selection import Trail
+from checkpointable.restore.selection import Trail, unknown_paths
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable
 
@@ -73,6 +75,7 @@ class Restoration:
         with waiting.quiet(), _without_collections():
             books = self.books
             root, _ = books.roots()
+            self._warn_of_unknown_paths()
             plan = self._match(root, books.start, 0, books.selection.start())
             if plan.mismatched:
                 raise self._unfit(plan.mismatched)
@@ -151,6 +154,20 @@ class Restoration:
     def report(self) -> Report:
         """Return what matched and what did not, as of now."""
         return build_report(self.books)
+
+    def _warn_of_unknown_paths(self) -> None:
+        books = self.books
+
+        def is_live(path: str) -> bool:
+            live = walk(*books.roots())
+            return any(path == live.paths.full(number) for number in range(len(live.objects)))
+
+        unknown = unknown_paths(books.selection, books.graph, books.start, is_live)
+        if unknown:
+            warn(
+                f"{books.source.path}: {', '.join(unknown)} leads to nothing that is stored. Paths"
+                " are local names joined with '/', such as 'model/encoder'."
+            )
 
     def _match(
         self, live: Any, node: int, path: int, trail: Trail, place: Place | None = None

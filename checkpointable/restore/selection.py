@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Final
 
 import attrs
 
 from checkpointable.errors import IncompatibleCheckpointError
-from checkpointable.format.records import ObjectGraph
+from checkpointable.format.records import NodeKind, ObjectGraph
 from checkpointable.names import covers, escape, join, leads_to
 
 
@@ -57,20 +58,54 @@ class Selection:
         return Trail(path, included)
 
 
+def unknown_paths(
+    selection: Selection, graph: ObjectGraph, start: int, live: Callable[[str], bool]
+) -> list[str]:
+    """Return the paths in `only` and `skip` that name nothing: most likely they are misspelt.
+
+    Args:
+        selection: the options.
+        graph: the stored graph.
+        start: the node where the restore starts.
+        live: tells whether a path leads to something in the program.
+    """
+
+    def is_stored(path: str) -> bool:
+        node, found = _find(graph, start, path)
+        end = _find(graph, start, found)[0]
+        # What stands inside a plain value is not looked at.
+        return node is not None or (end is not None and graph.kind(end) is NodeKind.VALUE)
+
+    only = [path for path in selection.only or () if not is_stored(path)]
+    skip = [path for path in selection.skip if not is_stored(path) and not live(path)]
+    return [f"only={path!r}" for path in only] + [f"skip={path!r}" for path in skip]
+
+
 def find_start(graph: ObjectGraph, at: str | None, source: str) -> int:
     """Return the node at a path of the stored graph.
 
     Raises:
         IncompatibleCheckpointError: there is none.
     """
-    node, path = 0, ""
-    for component in at.split("/") if at else ():
+    node, path = _find(graph, 0, at or "")
+    if node is not None:
+        return node
+    parent, _ = _find(graph, 0, path)
+    children = [escape(name) for name, _ in graph.children(parent or 0)]
+    component = (at or "")[len(path) :].strip("/").split("/")[0]
+    near = get_close_matches(component, children, n=3) or sorted(children)[:10]
+    raise IncompatibleCheckpointError(
+        f"{source}: at={at!r} names no stored object: {path or 'the root'} has no child"
+        f" {component!r}. It has {', '.join(near) or 'no children'}. Correct the path."
+    )
+
+
+def _find(graph: ObjectGraph, start: int, path: str) -> tuple[int | None, str]:
+    """Return the node at a path, or `None`, and how much of the path leads somewhere."""
+    node, found = start, ""
+    for component in path.split("/") if path else ():
         children = {escape(name): child for name, child in graph.children(node)}
         if component not in children:
-            near = get_close_matches(component, children, n=3) or sorted(children)[:10]
-            raise IncompatibleCheckpointError(
-                f"{source}: at={at!r} names no stored object: {path or 'the root'} has no child"
-                f" {component!r}. It has {', '.join(near) or 'no children'}. Correct the path."
-            )
-        node, path = children[component], f"{path}/{component}" if path else component
-    return node
+            return None, found
+        node, found = children[component], f"{found}/{component}" if found else component
+    return node, found

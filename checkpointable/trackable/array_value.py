@@ -61,8 +61,7 @@ class ArrayValue(ArrayOperators, Owner):
             self._let_come_in()
         if not self._initialized:
             raise RuntimeError(
-                f"{self!r} has no value yet. Assign one with assign(), restore a checkpoint, or"
-                " call initialize_or_restore() on the status of a restore."
+                f"{self!r} has no value yet. Assign one with assign(), or restore a checkpoint."
             )
         return self.storage_array()
 

@@ -47,13 +47,21 @@ class TestSelection:
     def test_skip_leaves_out_what_its_paths_lead_to(self, path):
         """Paths are prefixes in whole components; several may be given."""
         live = ckpt.Checkpoint(model=fresh(), step=0)
-        live.restore(path, skip=("model/enc/w", "st")).assert_consumed()
+        with pytest.warns(ckpt.CheckpointWarning, match="skip='st'"):
+            live.restore(path, skip=("model/enc/w", "st")).assert_consumed()
         assert (7, 0, 2, 3) == (
             live.step,
             live.model.enc.w[0],
             live.model.enc.b[0],
             live.model.dec.w[0],
         )
+
+    def test_a_misspelt_path_draws_a_warning(self, path):
+        """What only and skip name must be stored, or at least exist in the program, for skip."""
+        live = ckpt.Checkpoint(model=fresh(), step=0, extra=1)
+        with pytest.warns(ckpt.CheckpointWarning, match="only='model/encoder' leads to nothing"):
+            live.restore(path, only="model/encoder")
+        live.restore(path, skip="extra").assert_consumed()
 
     def test_only_and_skip_cut_edges_not_objects(self, tmp_path):
         """What another path still reaches is restored."""
