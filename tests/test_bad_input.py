@@ -139,7 +139,7 @@ class TestDamage:
                     damaged[position] ^= 1 << bit
                     file.write_bytes(damaged)
                     flips += 1
-                    if not ckpt.verify(path) or not restores_rightly_or_raises(path, bit):
+                    if not ckpt.verify(path) or not restores_rightly_or_raises(path):
                         missed.append((file.name, position, bit))
             for length in range(len(good)):
                 file.write_bytes(good[:length])
@@ -154,21 +154,21 @@ class TestDamage:
 class Small(ckpt.Trackable):
     """A model of a few bytes."""
 
+    state_attributes = ("note",)
+
     def __init__(self, value: float = 0) -> None:
         self.w = ckpt.Variable(np.full(3, float(value)))
-        self.name = self.track("note", str(value) * 20)
+        self.note = str(value) * 20
 
 
-def restores_rightly_or_raises(path: Path, bit: int) -> bool:
-    """Restore a damaged checkpoint (for one bit in eight: it is slow)."""
-    if bit:
-        return True
+def restores_rightly_or_raises(path: Path) -> bool:
+    """Restore a damaged checkpoint: it may fail, but never with wrong values."""
     live = Small()
     try:
         ckpt.Checkpoint(m=live).restore(path)
     except ckpt.CheckpointError:
         return True
-    return [3, 3, 3] == live.w.value.tolist()
+    return [3, 3, 3] == live.w.value.tolist() and live.note == Small(3).note
 
 
 class TestKinds:
