@@ -1,0 +1,60 @@
+"""Saving and restoring take no memory that grows with the arrays (S-2)."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+MIB = 1 << 20
+
+PREPARE = textwrap.dedent("""
+    import resource, sys
+    import numpy as np
+    import checkpointable as ckpt
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if MAC else 1024)
+
+    MAC = sys.platform == "darwin"
+    path = sys.argv[1]
+    small = ckpt.Checkpoint(w=np.arange(1 << 19))
+    small.read(small.write(path + "-small", durable=False))  # what is loaded on first use
+    arrays = {f"w{i}": np.full(4 << 20, i + 1.0) for i in range(8)}  # 256 MiB, all of it touched
+    whole = ckpt.Checkpoint(**arrays)
+""")
+
+SAVE = "before = peak(); whole.write(path, durable=False); print(peak() - before)"
+STRIDED = textwrap.dedent("""
+    strided = ckpt.Checkpoint(w=np.full((1 << 12, 1 << 13), 1.0)[:, ::2].T)
+    before = peak(); strided.write(path, durable=False); print(peak() - before)
+""")
+RESTORE = textwrap.dedent("""
+    whole.write(path, durable=False)
+    before = peak(); whole.read(path).assert_consumed(); print(peak() - before)
+""")
+SLICE = textwrap.dedent("""
+    whole.write(path, durable=False)
+    before = peak()
+    with ckpt.load_checkpoint(path) as reader:
+        assert 3.0 == reader["w2"][100_000:200_000].mean()
+    print(peak() - before)
+""")
+
+
+@pytest.mark.parametrize(
+    ("work", "ceiling"),
+    [(SAVE, 32 * MIB), (STRIDED, 32 * MIB), (RESTORE, 32 * MIB), (SLICE, 8 * MIB)],
+    ids=["save", "save strided", "restore in place", "read a slice"],
+)
+def test_memory_stays_below_the_ceiling(tmp_path, figures, request, work, ceiling):
+    """A process that holds 256 MiB of arrays hardly grows while it saves or restores them."""
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE + work, str(tmp_path / "m")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    grown = int(done.stdout)
+    figures[f"memory: {request.node.callspec.id}"] = f"{grown / MIB:.1f} MiB of {ceiling // MIB}"
+    assert grown <= ceiling
