@@ -191,6 +191,14 @@ class ObjectGraph:
         start, end = self._attribute_starts[node], self._attribute_starts[node + 1]
         return [self._attribute(i) for i in range(start, end)]
 
+    def attribute(self, node: int, name: str) -> Attribute | None:
+        """Return the value of a node that is called `name`; `None` if there is none."""
+        names, table = self._attribute_columns[0], self.names
+        for i in range(self._attribute_starts[node], self._attribute_starts[node + 1]):
+            if table[names[i]] == name:
+                return self._attribute(i)
+        return None
+
     def slot_variables(self) -> list[Slot]:
         """Return every slot variable."""
         rows = self.slots.reshape(-1, 4).tolist()

@@ -68,11 +68,14 @@ class Assignment:
         """
         source = self.books.checkpoint.reopened()
         rebinding = Rebinding(plan.again)
-        direct = [g for g in plan.gives if _is_direct(g)]
+        direct: list[Give] = []
+        others: list[Give] = []
+        for give in plan.gives:
+            (direct if _is_direct(give) else others).append(give)
         self._read(source, direct, [g.target for g in direct if g.target is not None])
         for give in direct:
             self._arrived(give, give.target)
-        for give, value in self._other_values(source, plan.gives):
+        for give, value in self._other_values(source, others):
             self._hand_over(give, value, rebinding)
         for tensors in plan.tensors:
             values = {name: _read_any(source, n) for name, n in tensors.numbers.items()}
@@ -99,8 +102,6 @@ class Assignment:
         batch: list[Give] = []
         size = 0
         for give in gives:
-            if _is_direct(give):
-                continue
             info = give.info
             if info is None or info.dtype in UNSIZED:
                 yield give, give.plain if info is None else source.read(give.number)

@@ -86,16 +86,14 @@ class StoredValues:
         """Return the value of a leaf or variable; `None` where there is none."""
         if isinstance(stored, Literal):
             return StoredValue(VARIABLE_VALUE, AttributeKind.PYTHON, plain=stored.value)
-        for attribute in self._graph.attributes(stored):
-            if attribute.name == VARIABLE_VALUE:
-                number, kind = attribute.value, attribute.kind
-                if kind is AttributeKind.PYTHON:
-                    plain = self._checkpoint.value(number)
-                    return StoredValue(attribute.name, kind, number, plain=plain)
-                return StoredValue(
-                    attribute.name, kind, number, self._checkpoint.source.tensors[number]
-                )
-        return None
+        attribute = self._graph.attribute(stored, VARIABLE_VALUE)
+        if attribute is None:
+            return None
+        number, kind = attribute.value, attribute.kind
+        if kind is AttributeKind.PYTHON:
+            return StoredValue(VARIABLE_VALUE, kind, number, plain=self._checkpoint.value(number))
+        info = self._checkpoint.source.tensors[number]
+        return StoredValue(VARIABLE_VALUE, kind, number, info)
 
     def items(self, stored: Stored) -> Iterator[tuple[str, Stored]]:
         """Return the named items of a stored container, whichever way it was saved."""
