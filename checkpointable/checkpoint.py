@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from checkpointable.errors import CheckpointError, NotCheckpointableError, warn
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.view import warn_undeclared
 from checkpointable.graph.walk import Walk, walk
-from checkpointable.names import SAVE_COUNTER, join_all, shorten
+from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
-from checkpointable.restore.books import Roots
+from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.deferred import pending_paths
 from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
@@ -31,7 +32,7 @@ from checkpointable.storage.base import PathLike, path_text
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
-from checkpointable.trackable.children import Classifier
+from checkpointable.trackable.children import Classifier, check_storable
 from checkpointable.trackable.contents import Kind
 
 
@@ -78,7 +79,7 @@ class Checkpoint(Trackable):
     def __init__(self, root: Any = None, **dependencies: Any) -> None:
         if root is not None and not isinstance(root, weakref.ref):
             _check_root(root)
-        self._root: Any = NoDependency(root)
+        self._root: Any = root
         self._counter: Any = NoDependency(None)
         for name, value in dependencies.items():
             setattr(self, name, value)
@@ -228,9 +229,8 @@ class Checkpoint(Trackable):
         waiting.settle()
         source = open_checkpoint(LOCAL, path)
         try:
-            restoration = Restoration(
-                source, lambda: open_checkpoint(LOCAL, path), settings, self, _roots
-            )
+            reopen = partial(open_checkpoint, LOCAL, path)
+            restoration = Restoration(Books(source, reopen, settings, self, _roots))
             restoration.restore()
         except BaseException:
             source.close()
@@ -260,8 +260,9 @@ class Checkpoint(Trackable):
 
 def _roots(checkpoint: Checkpoint) -> Roots:
     """Return the root of a checkpoint, and the further named edges of its node."""
-    root = checkpoint.root
-    attached = [] if root is checkpoint else Classifier().children(checkpoint)
+    root, attached = checkpoint.root, []
+    if root is not checkpoint:
+        attached = [(n, v) for n, v in Classifier().children(checkpoint) if n != "_root"]
     if checkpoint._counter is not None:
         attached.append((SAVE_COUNTER, checkpoint._counter))
     return root, attached
@@ -288,15 +289,8 @@ def _check_dependency(name: str, value: Any) -> None:
             f"{name!r} is a method or property of Checkpoint, so nothing can be saved under it."
             " Choose another name."
         )
-    if isinstance(value, NoDependency):
-        return
-    classifier = Classifier()
-    if classifier.kind(value) is Kind.UNSUPPORTED:
-        refusal = classifier.refusal(value)
-        path = join_all((name, *refusal.trail))
-        raise NotCheckpointableError(
-            f"{shorten(path)} is a {refusal.type}: {refusal.reason}.", path=path
-        )
+    if not isinstance(value, NoDependency):
+        check_storable(Classifier(), name, value)
 
 
 def _check_names(root: Any, dependencies: Mapping[str, Any]) -> None:
@@ -306,6 +300,11 @@ def _check_names(root: Any, dependencies: Mapping[str, Any]) -> None:
         children: dict[str, Any] = dict(classifier.children(root))
     else:
         children = {str(key): value for key, value in classifier.items(root)}
+    if SAVE_COUNTER in children:
+        raise ValueError(
+            f"the root has something of its own under the name {SAVE_COUNTER!r}, under which a"
+            " Checkpoint counts its saves. Rename it."
+        )
     for name, value in dependencies.items():
         if name in children and children[name] is not value:
             raise ValueError(

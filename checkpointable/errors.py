@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, Self
 
 
 class CheckpointError(Exception):
@@ -36,6 +36,15 @@ class CheckpointError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def with_report(self, report: Any) -> Self:
+        """Attach the report of the restore that failed, and return the error.
+
+        An error is raised as it is made, without a name of its own: a variable in the frame that
+        raises it would keep all frames alive until the next garbage collection.
+        """
+        self.report = report
+        return self
 
     def __str__(self) -> str:
         return self.message

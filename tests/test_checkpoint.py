@@ -186,6 +186,19 @@ class TestRoot:
             ckpt.Checkpoint(root, w=ckpt.Variable(2.0))
         ckpt.Checkpoint(root, w=root.w)
 
+    def test_a_root_may_not_use_the_name_of_the_counter(self):
+        """A child of the root called save_counter would hide the library's own."""
+        with pytest.raises(ValueError, match="save_counter"):
+            ckpt.Checkpoint(Node(save_counter=ckpt.Variable(1)))
+
+    def test_a_checkpoint_with_a_root_may_be_part_of_another(self, tmp_path):
+        """The inner root is saved with the inner Checkpoint."""
+        inner = ckpt.Checkpoint(Node(w=ckpt.Variable(1.0)), step=3)
+        path = ckpt.Checkpoint(inner=inner).write(tmp_path / "m")
+        live = ckpt.Checkpoint(Node(w=ckpt.Variable(0.0)), step=0)
+        ckpt.Checkpoint(inner=live).restore(path).assert_consumed()
+        assert (1.0, 3) == (live.root.w.value, live.step)
+
     def test_what_cannot_be_a_root_is_refused(self):
         """A number is no graph."""
         with pytest.raises(ckpt.NotCheckpointableError, match="root is a int"):

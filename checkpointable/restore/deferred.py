@@ -14,8 +14,8 @@ from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import Trackable
-from checkpointable.trackable.children import ABSENT, Classifier
+from checkpointable.trackable.base import Trackable, peek_tracking
+from checkpointable.trackable.children import ABSENT, Classifier, stored_attribute
 
 _CONTAINERS: Final = (list, tuple, dict)
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
@@ -151,7 +151,10 @@ class WaitingValues:
         else:
             waiting.drop(owner)
         if errors:
-            raise errors[0]
+            try:
+                raise errors[0]
+            finally:
+                errors.clear()  # else the error would keep this frame, and itself, alive
 
     def _arrive(
         self, owner: Any, names: Names, place: Place, live: Any, errors: list[Exception]
@@ -221,7 +224,13 @@ def _comes_silently(owner: Any, names: Names) -> bool:
 
 def _first(owner: Any, first: str | None) -> Any:
     """Return what stands under the first name, whether or not it is a child."""
-    return owner.root if first is None else Classifier().peek(owner, first)
+    if first is None:
+        return owner.root
+    value = stored_attribute(owner, first) if not _overrides_children(owner) else ABSENT
+    tracking = peek_tracking(owner)
+    if value is not ABSENT and (tracking is None or first not in tracking.untracked):
+        return value  # what a Classifier would find too, but not as soon
+    return Classifier().peek(owner, first)
 
 
 def _number(name: str | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -152,7 +152,10 @@ def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
     """
     root, attached = books.roots()
     live = walk(root, attached)
-    restored, missing = _live_values(books, live)
+    selected = dict(_selected(books, live))
+    restored, missing = _live_values(books, live, selected)
+    skipped = _issues(books, books.skipped)
+    skipped.extend(_left_out(live, selected, {entry.path for entry in skipped}))
     pending, unused = _stored_values(books, books.pending(waits))
     unused.extend(_issues(books, books.unused))
     return Report(
@@ -164,16 +167,18 @@ def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
         mismatched=_misfits(books, books.mismatched),
         split=_issues(books, books.split),
         cast=_issues(books, books.cast),
-        skipped=_issues(books, books.skipped),
+        skipped=skipped,
         untracked=[Entry(u.path, reason=f"{u.type}: {u.reason}") for u in live.untracked],
     )
 
 
-def _live_values(books: Books, live: Walk) -> tuple[list[Entry], list[Entry]]:
+def _live_values(
+    books: Books, live: Walk, selected: Mapping[int, list[Any]]
+) -> tuple[list[Entry], list[Entry]]:
     """Return the live values that were matched and those that were not."""
     matched: list[Entry] = []
     missing: list[Entry] = []
-    for number, owners in _selected(books, live):
+    for number, owners in selected.items():
         value = live.objects[number]
         has_value = _has_value(value, live.kinds[number])
         is_object = live.kinds[number] is Kind.TRACKABLE
@@ -192,6 +197,17 @@ def _live_values(books: Books, live: Walk) -> tuple[list[Entry], list[Entry]]:
             reason = next(filter(None, reasons), default)
             missing.append(Entry(path, dtype, shape, reason))
     return matched, missing
+
+
+def _left_out(live: Walk, selected: Container[int], listed: Container[str]) -> Iterator[Entry]:
+    """Yield the live values that the options leave out and that are not listed already."""
+    for number, value in enumerate(live.objects):
+        path = live.paths.shown(number) if number not in selected else ""
+        if not path or not _has_value(value, live.kinds[number]) or path == SAVE_COUNTER:
+            continue
+        parts = path.split("/")
+        if not any("/".join(parts[:n]) in listed for n in range(1, len(parts) + 1)):
+            yield Entry(path, *_dtype_and_shape(value), "left out by only or skip")
 
 
 def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:

@@ -20,12 +20,10 @@ from checkpointable.errors import (
     UnmatchedError,
     warn,
 )
-from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.walk import walk
-from checkpointable.options import RestoreOptions
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
-from checkpointable.restore.books import Books, Roots
+from checkpointable.restore.books import Books
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Issue, Plan
@@ -43,22 +41,11 @@ class Restoration:
     """One call of `restore`.
 
     Args:
-        source: the open checkpoint; it has an object graph.
-        reopen: opens the same path again.
-        options: what the caller asked for.
-        holder: the object whose `restore` was called.
-        roots: returns the roots of the holder.
+        books: where it keeps what it has matched.
     """
 
-    def __init__(
-        self,
-        source: CheckpointSource,
-        reopen: Callable[[], CheckpointSource],
-        options: RestoreOptions,
-        holder: Any,
-        roots: Callable[[Any], Roots],
-    ) -> None:
-        self.books = Books(source, reopen, options, holder, roots)
+    def __init__(self, books: Books) -> None:
+        self.books = books
         #: Whether the caller has said that values may stay unmatched.
         self.partial_expected = False
         #: The status of this restore, as long as the caller keeps it.
@@ -235,18 +222,16 @@ class Restoration:
         report = build_report(self.books, plan.waits)
         problem = report.why_not_consumed()
         if problem:
-            error = UnmatchedError(f"{problem} Nothing was assigned, because of defer=False.")
-            error.report = report
-            raise error
+            problem = f"{problem} Nothing was assigned, because of defer=False."
+            raise UnmatchedError(problem).with_report(report)
 
     def _refusal(self, assignment: Assignment) -> IncompatibleCheckpointError:
         """Return the error for values that the user's classes refused; the first is its cause."""
         error = self._unfit([refused.issue() for refused in assignment.refused])
-        error.report = attrs.evolve(
-            Report.of_assigned(self.books, assignment.done), mismatched=error.mismatches
-        )
         error.__cause__ = assignment.refused[0].error
-        return error
+        assignment.refused.clear()  # else the cause would keep itself alive
+        given = Report.of_assigned(self.books, assignment.done)
+        return error.with_report(attrs.evolve(given, mismatched=error.mismatches))
 
     def _unfit(self, issues: Sequence[Issue]) -> IncompatibleCheckpointError:
         """Return the error for values that do not fit."""
@@ -256,9 +241,8 @@ class Restoration:
             lines.insert(0, f"{len(issues):,} values of {report.source} do not fit")
         if len(issues) > _SHOWN:
             lines.append(f"... and {len(issues) - _SHOWN:,} more")
-        error = IncompatibleCheckpointError("\n  ".join(lines), mismatches=tuple(report.mismatched))
-        error.report = report
-        return error
+        text, mismatches = "\n  ".join(lines), tuple(report.mismatched)
+        return IncompatibleCheckpointError(text, mismatches=mismatches).with_report(report)
 
 
 @contextmanager

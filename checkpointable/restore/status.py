@@ -124,9 +124,7 @@ class CheckpointLoadStatus(LoadStatus):
 
     def _require(self, report: Report, problem: str) -> CheckpointLoadStatus:
         if problem:
-            error = UnmatchedError(problem)
-            error.report = report
-            raise error
+            raise UnmatchedError(problem).with_report(report)
         return self
 
 
@@ -163,9 +161,7 @@ class InitializationOnlyStatus(LoadStatus):
         return self
 
     def _nothing(self) -> UnmatchedError:
-        error = UnmatchedError(
+        return UnmatchedError(
             "restore(None): there was no checkpoint to restore, so no object was matched. Check"
             " the path (latest_checkpoint() returns None for a directory without checkpoints)."
-        )
-        error.report = self.report()
-        return error
+        ).with_report(self.report())

@@ -13,12 +13,10 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.errors import NotCheckpointableError
-from checkpointable.names import VARIABLE_VALUE, check_local_name, join_all
+from checkpointable.names import VARIABLE_VALUE, check_local_name
 from checkpointable.trackable import children, waiting
 from checkpointable.trackable.array_value import ArrayValue
-from checkpointable.trackable.children import ABSENT, Classifier
-from checkpointable.trackable.contents import Kind
+from checkpointable.trackable.children import ABSENT, Classifier, check_storable
 from checkpointable.trackable.generated import (
     check_base_order,
     unwrap_frozen_fields,
@@ -277,12 +275,7 @@ def _check_name(owner: Trackable, name: str) -> None:
 def _check_free(owner: Trackable, name: str, value: object, overwrite: bool) -> None:
     """Refuse a value that can never be saved, or a name that leads to something else."""
     classifier = Classifier()
-    if classifier.kind(value) is Kind.UNSUPPORTED:
-        refusal = classifier.refusal(value)
-        where = join_all((name, *refusal.trail))
-        raise NotCheckpointableError(
-            f"{_where(owner)}: {where} is a {refusal.type}: {refusal.reason}.", path=where
-        )
+    check_storable(classifier, name, value)
     tracking = peek_tracking(owner)
     if tracking is not None and name in tracking.untracked:
         raise ValueError(

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 import attrs
 
 from checkpointable.errors import NotCheckpointableError
+from checkpointable.names import join_all, shorten
 from checkpointable.trackable.contents import (
     CONTAINERS,
     HOLDS_TRACKABLE,
@@ -177,6 +178,20 @@ class Classifier(Contents):
                 f" {type(shown).__name__}, expected a mapping of names (str) to children."
             )
         return list(shown.items())
+
+
+def check_storable(classifier: Classifier, name: str, value: object) -> None:
+    """Refuse a value that can never be saved.
+
+    Raises:
+        NotCheckpointableError: with where it is at fault, what stands there, and the remedy.
+    """
+    if classifier.kind(value) is Kind.UNSUPPORTED:
+        refusal = classifier.refusal(value)
+        path = join_all((name, *refusal.trail))
+        raise NotCheckpointableError(
+            f"{shorten(path)} is a {refusal.type}: {refusal.reason}.", path=path
+        )
 
 
 def namedtuple_fields(container: object) -> tuple[str, ...]:

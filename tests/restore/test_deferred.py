@@ -1,5 +1,6 @@
 """Values wait for objects that do not exist yet (docs/restore.md, R-9 to R-13)."""
 
+import contextlib
 import gc
 import os
 import threading
@@ -351,6 +352,30 @@ class TestFiles:
             assert dead() is None
             assert not waiting.anything()
             assert before == len(os.listdir("/proc/self/fd"))
+        finally:
+            gc.enable()
+
+    def test_a_caught_error_keeps_nothing_alive(self, tmp_path):
+        """After a failed assertion or restore, dropping the objects frees them at once."""
+        path = write(tmp_path, m=Node(w=variable(1), x=variable(2)))
+
+        def fail_in_every_way() -> weakref.ref[Node]:
+            live = Node(w=variable(0))
+            checkpoint = ckpt.Checkpoint(m=live)
+            with contextlib.suppress(ckpt.UnmatchedError):
+                checkpoint.restore(path).assert_consumed()
+            with contextlib.suppress(ckpt.UnmatchedError):
+                checkpoint.restore(path, defer=False)
+            with contextlib.suppress(ckpt.IncompatibleCheckpointError):
+                live.x = variable(0, 0)
+            with contextlib.suppress(ckpt.IncompatibleCheckpointError):
+                checkpoint.restore(path)
+            return weakref.ref(live)
+
+        gc.collect()
+        gc.disable()
+        try:
+            assert fail_in_every_way()() is None
         finally:
             gc.enable()
 

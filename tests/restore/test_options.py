@@ -86,6 +86,12 @@ class TestSelection:
         assert (1, 0) == (live.model.enc.w[0], live.model.dec.w[0])
         status.assert_consumed()
 
+    def test_live_values_that_are_left_out_are_listed(self, path):
+        """A live value outside the selection is skipped, though nothing is stored for it."""
+        live = ckpt.Checkpoint(model=fresh(), extra=variable(0))
+        skipped = live.restore(path, only="model/enc").report().skipped
+        assert "extra" in [entry.path for entry in skipped]
+
     def test_at_restores_from_a_stored_part(self, path):
         """The live root is matched with the stored object at the path."""
         encoder = Node(w=variable(0), b=variable(0))
