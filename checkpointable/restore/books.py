@@ -166,7 +166,7 @@ class Books:
         self._arrivals += 1
 
     def note_mismatches(self, issues: Iterable[Issue], exempt: Iterable[tuple[Any, Names]]) -> None:
-        """Note what came late and did not fit: it no longer waits."""
+        """Note what came late and was not given: it no longer waits."""
         self.mismatched.extend(issues)
         for owner, names in exempt:
             _note(self._exempt, owner, names)

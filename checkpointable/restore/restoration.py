@@ -91,21 +91,17 @@ class Restoration:
                 return
             try:
                 plan = self._match(live, node, path, trail, place)
-                if plan.mismatched:
-                    books.note_mismatches(plan.mismatched, plan.exempt)
-                    raise self._unfit(plan.mismatched)
                 self._compare(plan)
-                assignment = self._assign(plan)
-            except IncompatibleCheckpointError:
-                raise
+                assignment = None if plan.mismatched else self._assign(plan)
             except CheckpointError as error:
-                owner, names = (
-                    (live, ()) if isinstance(live, Trackable) else (place.owner, place.names)
-                )
-                books.note_mismatches([Issue(path, str(error), node)], [(owner, names)])
-                raise
-            finally:
+                where = (live, ()) if isinstance(live, Trackable) else (place.owner, place.names)
+                books.note_mismatches([Issue(path, str(error), node)], [where])
                 books.close_if_done()
+                raise
+            if assignment is None:
+                books.note_mismatches(plan.mismatched, plan.exempt)
+                books.close_if_done()
+                raise self._unfit(plan.mismatched)
             books.note_matches(plan)
             refused = assignment.refused
             books.note_mismatches([r.issue() for r in refused], [r.place for r in refused])

@@ -326,6 +326,19 @@ class TestFiles:
         live.w = variable(0)
         assert 1 == live.w[0]
 
+    def test_nor_is_anything_lost_that_waits_below_what_has_come(self, tmp_path):
+        """An object that comes without all its parts keeps the files open for these."""
+        path = write(tmp_path, m=Node(a=Node(b=Node(w=variable(1)))))
+        live = Node()
+        status = ckpt.Checkpoint(m=live).restore(path)
+        live.a = Node()
+        live.a.b = Node()
+        for name in os.listdir(tmp_path):
+            os.remove(tmp_path / name)
+        live.a.b.w = variable(0)
+        assert 1 == live.a.b.w[0]
+        status.assert_consumed()
+
     def test_files_are_closed_once_nothing_waits(self, tmp_path):
         """No descriptor stays open after everything has been restored."""
         path = write(tmp_path, m=Node(w=variable(1)))
