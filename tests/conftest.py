@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.harness.recording import RecordingStorage
 from tests.harness.watcher import breaches
@@ -12,9 +13,16 @@ from tests.harness.watcher import breaches
 _FIGURES = pytest.StashKey[dict[str, str]]()
 
 
+# The default run draws the same examples for everyone; a campaign draws new ones each time.
+settings.register_profile("default run", derandomize=True)
+settings.register_profile("campaign", print_blob=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin without figures."""
+    """Begin without figures, and choose how examples are drawn."""
     config.stash[_FIGURES] = {}
+    in_campaign = config.getoption("markexpr", "") == "campaign"
+    settings.load_profile("campaign" if in_campaign else "default run")
 
 
 @pytest.fixture

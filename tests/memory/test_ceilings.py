@@ -14,9 +14,13 @@ PREPARE = textwrap.dedent("""
     import checkpointable as ckpt
 
     def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if MAC else 1024)
+        if sys.platform == "darwin":
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Not ru_maxrss: on Linux a new process begins with that of the one that forked it.
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
 
-    MAC = sys.platform == "darwin"
     path = sys.argv[1]
     small = ckpt.Checkpoint(w=np.arange(1 << 19))
     small.read(small.write(path + "-small", durable=False))  # what is loaded on first use
