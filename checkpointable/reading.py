@@ -99,6 +99,9 @@ class CheckpointReader:
         self.metadata: Mapping[str, Any] = source.metadata
         self._by_key = dict(_values_by_key(source))
 
+    def __repr__(self) -> str:
+        return f"<CheckpointReader of {self.path}: {len(self.keys()):,} tensors>"
+
     def keys(self) -> list[str]:
         """Return the keys of all tensors, sorted."""
         return sorted(key for key, value in self._by_key.items() if self._is_tensor(value))

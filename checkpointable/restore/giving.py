@@ -81,10 +81,12 @@ class Giving:
 
     def bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
-        bound = self._bound.setdefault(node, [])
-        is_split = any(other is not live for other in (*self._books.bound_to(node), *bound))
-        if is_split and node != self._books.start:
-            self.plan.split.append(Issue(item.path, "one stored object for two live ones", node))
+        earlier, bound = self._books.bound_to(node), self._bound.setdefault(node, [])
+        if earlier or bound:
+            is_split = any(other is not live for other in (*earlier, *bound))
+            if is_split and node != self._books.start:
+                reason = "one stored object for two live ones"
+                self.plan.split.append(Issue(item.path, reason, node))
         bound.append(live)
         self.plan.bound.append((node, live))
 

@@ -75,6 +75,8 @@ class Matcher:
     def _follow(self, item: Item, name: str, child: Stored) -> tuple[int, Trail] | None:
         """Return the path and trail behind an edge; `None`, and a note, if it is cut (R-14)."""
         path = self._books.paths.add(item.path, name)
+        if item.trail is EVERYTHING:
+            return path, EVERYTHING
         trail = self._books.selection.follow(item.trail, name)
         if trail is None:
             node = child if isinstance(child, int) else -1
