@@ -23,7 +23,6 @@ SAVE_COUNTER: Final = "save_counter"
 MAX_LOCAL_NAME: Final = 4096
 
 _ATTRIBUTES: Final = "/.ATTRIBUTES/"
-_SLOTS: Final = "/.OPTIMIZER_SLOT/"
 _LONGEST_SHOWN: Final = 200
 _HALF_SHOWN: Final = (_LONGEST_SHOWN - 5) // 2
 
@@ -62,11 +61,6 @@ def attribute_key(path: str, attribute: str) -> str:
     'model/w/.ATTRIBUTES/VARIABLE_VALUE'
     """
     return f"{path}{_ATTRIBUTES}{escape(attribute)}"
-
-
-def slot_path(variable: str, optimizer: str, slot_name: str) -> str:
-    """Return the path of a slot variable, as TensorFlow spells it."""
-    return f"{variable}{_SLOTS}{optimizer}/{escape(slot_name)}"
 
 
 def value_path(path: str, attribute: str) -> str:
