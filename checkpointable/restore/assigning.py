@@ -82,8 +82,10 @@ class Assignment:
             refused = Refused(tensors.path, tensors.node, (tensors.live, ()))
             if self._call(refused, partial(tensors.receive, values)):
                 self.done.append(tensors.path)
-        for finish in plan.finish:
-            finish(rebinding.put)
+        for fill in plan.fills:
+            place = (fill.place.owner, fill.place.names)
+            action = partial(fill.finish, rebinding.put)
+            self._call(Refused(fill.path, fill.node, place), action)
         self._call(Refused(0, -1, (self.books.holder(), ())), rebinding.finish)
 
     def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:

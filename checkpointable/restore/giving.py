@@ -25,7 +25,7 @@ from checkpointable.restore.fit import (
     same_base,
 )
 from checkpointable.restore.places import Place
-from checkpointable.restore.plan import Compare, Give, GiveTensors, Issue, Plan, Wait
+from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, Variable, peek_tracking
@@ -183,7 +183,8 @@ class Giving:
         elif not self._is_planned(item, value):
             give = Give(item.path, node, value.number, value.info, value.plain)
             give.convert, give.places = as_stored(value), [self.place(item)]
-            self._made[node] = give
+            if value.kind is AttributeKind.ARRAY:
+                self._made[node] = give
             self._plan_give(give, item, value)
 
     def replace_plain(self, item: Item, value: StoredValue) -> None:
@@ -224,7 +225,11 @@ class Giving:
             else:
                 put(place, built)
 
-        self.plan.finish.append(finish)
+        if not isinstance(live, (list, dict)) and not place.can_put():
+            remedy = "Nothing else can be put there: make it an attribute, or a Variable."
+            self.mismatch(item, Misfit("a container", describe_live(live), remedy))
+            return
+        self.plan.fills.append(Fill(item.path, node, place, finish))
         self.add_edge(item)
 
     def older(self, item: Item) -> None:

@@ -57,6 +57,23 @@ class GiveTensors:
 
 
 @attrs.frozen(slots=True, eq=False)
+class Fill:
+    """A container to be filled, or put into its place, once its values have arrived.
+
+    Attributes:
+        path: the number of its path.
+        node: the stored container.
+        place: where it stands.
+        finish: does it; called with what puts a value into a place.
+    """
+
+    path: int
+    node: int
+    place: Place
+    finish: Callable[[Callable[[Place, Any], None]], None]
+
+
+@attrs.frozen(slots=True, eq=False)
 class Compare:
     """Two stored values for one live object: the second is unused if it differs."""
 
@@ -104,7 +121,7 @@ class Plan:
 
     gives: list[Give] = attrs.field(factory=list)
     tensors: list[GiveTensors] = attrs.field(factory=list)
-    finish: list[Callable[[Callable[[Place, Any], None]], None]] = attrs.field(factory=list)
+    fills: list[Fill] = attrs.field(factory=list)
     compares: list[Compare] = attrs.field(factory=list)
     waits: list[Wait] = attrs.field(factory=list)
     bound: list[tuple[int, Any]] = attrs.field(factory=list)
@@ -123,7 +140,7 @@ class Plan:
     @property
     def runs_code(self) -> bool:
         """Whether giving these values may run code of the user's."""
-        return bool(self.tensors or self.finish) or any(give.places for give in self.gives)
+        return bool(self.tensors or self.fills) or any(give.places for give in self.gives)
 
 
 def is_read_target(array: Array, info: TensorInfo, dtype: np.dtype[Any]) -> bool:

@@ -92,7 +92,8 @@ class Report:
     def of_assigned(cls, books: Books, done: Iterable[int]) -> Report:
         """Return the report of a restore that failed: what it had assigned by then."""
         paths = books.paths
-        return cls(books.source.path, restored=[Entry(paths.shown(n)) for n in done])
+        restored = [Entry(paths.shown(number)) for number in dict.fromkeys(done)]
+        return cls(books.source.path, restored=restored)
 
     @classmethod
     def of_mismatched(cls, books: Books, issues: Iterable[Issue]) -> Report:

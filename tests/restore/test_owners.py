@@ -169,6 +169,29 @@ class TestTuples:
 
 
 class TestFailures:
+    def test_a_setter_that_refuses_a_container_is_named(self, tmp_path):
+        """What a setter raises while an empty place is filled arrives as our error."""
+
+        class Model(ckpt.Trackable):
+            state_attributes = ("x",)
+
+            def __init__(self, x):
+                self.x = x
+
+            def __setattr__(self, name, value):
+                if isinstance(value, list) and len(value) == 3:
+                    raise ValueError("not three")
+                super().__setattr__(name, value)
+
+        stored = Model([np.arange(2), 5])
+        stored.x.append(6)
+        path = ckpt.Checkpoint(m=stored).write(tmp_path / "m")
+        live = Model(None)
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match=r"m/x.*not three") as caught:
+            ckpt.Checkpoint(m=live).restore(path)
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert live.x is None
+
     def test_what_others_accept_is_assigned_though_one_object_refuses(self, tmp_path):
         """The report of the error names what was assigned, and what was refused."""
 
