@@ -56,6 +56,13 @@ class TestPaths:
             checkpoint.save(tmp_path / "ckpt")
         refuse(tmp_path / "ckpt", ckpt.CheckpointNotFoundError, "ckpt-3")
 
+    def test_of_what_is_there_only_checkpoints_are_named(self, tmp_path):
+        """The one-file form is listed too, and files of other kinds are not."""
+        ckpt.Checkpoint(m=Model(1)).write(tmp_path / "single-7", single_file=True)
+        (tmp_path / "notes").write_text("my own")
+        (tmp_path / "junk.index").write_text("my own")
+        refuse(tmp_path / "ckpt", ckpt.CheckpointNotFoundError, "holds single-7; give one")
+
     def test_a_missing_directory_is_not_found(self, tmp_path):
         """It is a FileNotFoundError too."""
         refuse(tmp_path / "no" / "ckpt", FileNotFoundError, "ckpt")

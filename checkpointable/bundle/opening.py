@@ -10,7 +10,12 @@ import attrs
 
 from checkpointable.bundle import files
 from checkpointable.bundle.files import FileKind
-from checkpointable.errors import CheckpointNotFoundError, UnsupportedFormatError
+from checkpointable.bundle.peek import BUNDLE
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    UnsupportedFormatError,
+)
 from checkpointable.format.frame import MAGIC, corrupt
 from checkpointable.format.index import Index, decode_index
 from checkpointable.format.limits import LONGEST_INDEX
@@ -278,11 +283,19 @@ def _names(storage: Storage, directory: str) -> list[str]:
     return storage.list_dir(directory) if status is not None and status.is_dir else []
 
 
+def _is_commit_file(storage: Storage, directory: str, name: str) -> bool:
+    """Tell whether a file is an index or a one-file checkpoint, by its first or last bytes."""
+    if files.read_name(name).kind in (FileKind.INDEX, FileKind.BARE):
+        with suppress(CheckpointError):
+            return BUNDLE.is_ours(storage, files.in_directory(directory, name))
+    return False
+
+
 def _list_checkpoints(storage: Storage, path: str) -> str:
     """Name the checkpoints in the directory of a path, those of its own name if there are any."""
     directory, base = files.split_path(path)
-    read = map(files.read_name, _names(storage, directory))
-    found = {name.prefix for name in read if name.kind is FileKind.INDEX}
+    names = [n for n in _names(storage, directory) if _is_commit_file(storage, directory, n)]
+    found = {files.read_name(name).prefix for name in names}
     if not found:
         return f"The directory {directory!r} holds none; check the path."
     own = {name for name in found if files.split_number(name)[0] == files.split_number(base)[0]}
