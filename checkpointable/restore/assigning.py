@@ -16,7 +16,7 @@ from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.books import Books
-from checkpointable.restore.places import Names, Rebinding
+from checkpointable.restore.places import Names, Place, Rebinding
 from checkpointable.restore.plan import Array, Give, Issue, Plan, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -83,10 +83,10 @@ class Assignment:
             if self._call(refused, partial(tensors.receive, values)):
                 self.done.append(tensors.path)
         for fill in plan.fills:
-            place = (fill.place.owner, fill.place.names)
-            action = partial(fill.finish, rebinding.put)
-            self._call(Refused(fill.path, fill.node, place), action)
-        self._call(Refused(0, -1, (self.books.holder(), ())), rebinding.finish)
+            refused = Refused(fill.path, fill.node, (fill.place.owner, fill.place.names))
+            if self._call(refused, partial(fill.finish, rebinding.put)):
+                self.done.append(fill.path)
+        rebinding.finish(self._call_at)
 
     def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:
         done: list[int] = []
@@ -131,19 +131,24 @@ class Assignment:
             value = target
         for place in give.places:
             refused = Refused(give.path, give.node, (place.owner, place.names))
-            if not self._call(refused, partial(rebinding.put, place, value)):
+            if not self._call(refused, partial(rebinding.put, place, value, give.path)):
                 return
         if give.receive is not None:
             give.receive(value)
         self._arrived(give, value)
 
     def _arrived(self, give: Give, value: Any) -> None:
-        if give.node != self.books.counter:
+        if give.node != self.books.counter and give.receive is None:
             self.done.append(give.path)
         if give.given is not None:
             give.given()
         elif give.node >= 0 and isinstance(value, np.ndarray):
             self.arrays.append((give.node, value))
+
+    def _call_at(self, path: int, place: Place, action: Callable[[], None]) -> None:
+        """Put a tuple made anew into its place; what was given of it counts only then."""
+        if not self._call(Refused(path, -1, (place.owner, place.names)), action):
+            self.done = [number for number in self.done if number != path]
 
     def _call(self, refused: Refused, action: Callable[[], None]) -> bool:
         """Run what may run code of the user's; tell whether it took the value."""

@@ -86,8 +86,6 @@ class Books:
         self.waiting: weakref.WeakSet[Waits] = weakref.WeakSet()
         #: Whether a value was asked for after the checkpoint was closed, and it was gone.
         self.is_gone = False
-        #: Live values that got none, and why: by (identity of the owner, names).
-        self.lacking: dict[tuple[int, Names], str] = {}
         self.mismatched: list[Issue] = []
         self.split: list[Issue] = []
         self.cast: list[Issue] = []
@@ -103,6 +101,8 @@ class Books:
         self._givers: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._edges: _Table = {}
         self._exempt: _Table = {}
+        #: Live values that got none, and why: by (identity of the owner, names).
+        self._lacking: dict[tuple[int, Names], tuple[weakref.ref[Any], str]] = {}
 
     def holder(self) -> Any:
         """Return the object whose `restore` was called."""
@@ -140,6 +140,11 @@ class Books:
         """Tell whether the options leave the value there as it is."""
         return _holds(self._exempt, owner, names)
 
+    def why_lacking(self, owner: Any, names: Names) -> str | None:
+        """Return why the live value there was given none, if it was met."""
+        entry = self._lacking.get((id(owner), names))
+        return entry[1] if entry is not None and entry[0]() is owner else None
+
     def matched_below_root(self) -> bool:
         """Tell whether a live object below the root was matched."""
         return any(node not in (self.start, self.counter) for node in self._bound)
@@ -161,7 +166,7 @@ class Books:
         for owner, names in plan.exempt:
             _note(self._exempt, owner, names)
         for owner, names, reason in plan.lacking:
-            self.lacking[id(owner), names] = reason
+            self._lacking[id(owner), names] = (weakref.ref(owner), reason)
         self._unclaimed.difference_update(plan.consumed)
         self._arrivals += 1
 

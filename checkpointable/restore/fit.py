@@ -145,7 +145,7 @@ def fit_plain_to_array(stored: Any, live: Array) -> Fit | Misfit:
     if live.shape != () or type(stored) not in (plain_type(name), *_string_types(name)):
         return misfit
     dtype = live.dtype
-    if type(stored) not in (float, complex) and not _is_held(stored, dtype):
+    if not _is_held(stored, dtype):
         return misfit
     return Fit(lambda value: np.asarray(value).astype(dtype), f"{type(stored).__name__} to {name}")
 
@@ -229,8 +229,12 @@ def _string_types(dtype: str) -> tuple[type, ...]:
 
 
 def _is_held(value: Any, dtype: np.dtype[Any]) -> bool:
-    """Tell whether a dtype holds a plain value exactly."""
+    """Tell whether a dtype holds a plain value: exactly, but that numbers may be rounded."""
     try:
-        return bool(np.asarray(value).astype(dtype)[()] == value)
+        with np.errstate(over="ignore"):
+            held = np.asarray(value).astype(dtype)[()]
+        if type(value) in (float, complex):
+            return bool(np.isfinite(held) or not np.isfinite(value))
+        return bool(held == value)
     except (OverflowError, TypeError):
         return False

@@ -24,7 +24,7 @@ from checkpointable.restore.fit import (
     retyper,
     same_base,
 )
-from checkpointable.restore.places import Place
+from checkpointable.restore.places import Place, is_given_after
 from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
@@ -191,14 +191,18 @@ class Giving:
         """Give a plain container its stored value as a whole: in place where that is possible."""
         if self._is_planned(item, value):
             return
-        live, plain = item.live, value.plain
-        give = Give(item.path, item.node, value.number, plain=plain)
-        if same_base(live, plain) and isinstance(live, (list, dict, set)) and not item.fresh:
-            give.receive = refiller(live)
+        live, plain, place = item.live, value.plain, self.place(item)
+        is_same = same_base(live, plain)
+        if is_same and isinstance(live, (list, dict, set)) and not item.fresh:
+            refill = refiller(live)
+            self.plan.fills.append(Fill(item.path, item.node, place, lambda _: refill(plain)))
+            self.add_edge(item)
+            self.consume(value)
         else:
-            give.convert = retyper(live) if same_base(live, plain) else None
-            give.places = [self.place(item)]
-        self._plan_give(give, item, value)
+            convert = retyper(live) if is_same else None
+            give = Give(item.path, item.node, value.number, plain=plain, convert=convert)
+            give.places = [place]
+            self._plan_give(give, item, value)
 
     def fill(self, item: Item, node: int, left_out: Iterable[int] = ()) -> None:
         """Fill an empty container, or an empty place, with stored arrays and plain values."""
@@ -218,12 +222,12 @@ class Giving:
                 return LEFT_OUT
             return arrived.get(inner, NotImplemented)
 
-        def finish(put: Callable[[Place, Any], None]) -> None:
+        def finish(put: Callable[[Place, Any, int], None]) -> None:
             built = build_tree(graph, node, value_of)
             if same_base(live, built) and isinstance(live, (list, dict)) and not fresh:
                 refiller(live)(built)
             else:
-                put(place, built)
+                put(place, built, item.path)
 
         if not isinstance(live, (list, dict)) and not place.can_put():
             remedy = "Nothing else can be put there: make it an attribute, or a Variable."
@@ -246,14 +250,14 @@ class Giving:
 
     def is_older(self, item: Item) -> bool:
         """Tell whether a later restore has given the array or plain value there already (R-11)."""
-        tracking = peek_tracking(item.place.owner) if item.place is not None else None
-        if item.place is None or tracking is None or not tracking.edges:
+        if item.place is None:
             return False
-        names, edges, mine = item.place.names, tracking.edges, self._books.order
-        if any(edges.get(names[:n], 0) > mine for n in range(1, len(names) + 1)):
+        owner, names, mine = item.place.owner, item.place.names, self._books.order
+        if is_given_after(mine, owner, names):
             return True
-        return isinstance(item.live, CONTAINERS) and any(
-            order > mine and inner[: len(names)] == names for inner, order in edges.items()
+        tracking = peek_tracking(owner) if isinstance(item.live, CONTAINERS) else None
+        return tracking is not None and any(
+            order > mine and inner[: len(names)] == names for inner, order in tracking.edges.items()
         )
 
     def _is_planned(self, item: Item, value: StoredValue) -> bool:

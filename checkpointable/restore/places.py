@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -76,30 +77,40 @@ class Rebinding:
             self._again.setdefault(id(holder), []).append(place)
         self._deepest: list[tuple[int, int]] = []
 
-    def put(self, place: Place, value: Any) -> None:
-        """Put a value into a place, with `setattr` where an object holds it."""
+    def put(self, place: Place, value: Any, path: int) -> None:
+        """Put a value into a place, with `setattr` where an object holds it.
+
+        Args:
+            place: where to.
+            value: what.
+            path: the number of its path.
+        """
         holder = place.holder
         if isinstance(holder, Trackable):
             _set_attribute(holder, place.key, value)
         elif isinstance(holder, tuple):
-            self._edit(holder, place).items[_position(holder, place.key)] = value
+            self._edit(holder, place, path).items[_position(holder, place.key)] = value
         else:
             holder[place.key] = value
 
-    def finish(self) -> None:
-        """Make the changed tuples, inner ones before those that hold them."""
+    def finish(self, call: Callable[[int, Place, Callable[[], None]], object]) -> None:
+        """Make the changed tuples, inner ones before those that hold them.
+
+        Args:
+            call: is given the number of a path, a place, and what puts the new tuple there.
+        """
         while self._deepest:
             _, identity = heappop(self._deepest)
             edit = self._tuples[identity]  # it is kept: an inner tuple may still change it again
             edit.is_due = False
             new = tuple.__new__(type(edit.old), edit.items)
             for place in (*edit.places, *self._again.get(identity, ())):
-                self.put(place, new)
+                call(edit.path, place, partial(self.put, place, new, edit.path))
 
-    def _edit(self, holder: tuple[Any, ...], place: Place) -> _TupleEdit:
+    def _edit(self, holder: tuple[Any, ...], place: Place, path: int) -> _TupleEdit:
         edit = self._tuples.get(id(holder))
         if edit is None:
-            edit = self._tuples[id(holder)] = _TupleEdit(holder, list(holder))
+            edit = self._tuples[id(holder)] = _TupleEdit(holder, list(holder), path)
         if not edit.is_due:
             edit.is_due = True
             heappush(self._deepest, (-len(place.names), id(holder)))
@@ -114,6 +125,7 @@ class _TupleEdit:
 
     old: tuple[Any, ...]
     items: list[Any]
+    path: int
     places: list[Place] = attrs.field(factory=list)
     is_due: bool = False
 
@@ -133,3 +145,11 @@ def _set_attribute(holder: Any, name: str, value: Any) -> None:
         setattr(holder, name, value)
     except (attrs.exceptions.FrozenError, dataclasses.FrozenInstanceError):
         object.__setattr__(holder, name, value)
+
+
+def is_given_after(order: int, owner: Any, names: Names) -> bool:
+    """Tell whether a restore later than `order` gave the value there, or what holds it (R-11)."""
+    tracking = peek_tracking(owner)
+    if tracking is None or not tracking.edges:
+        return False
+    return any(tracking.edges.get(names[:n], 0) > order for n in range(1, len(names) + 1))

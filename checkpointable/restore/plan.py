@@ -29,7 +29,7 @@ class Give:
         target: the array to write into; `None`: a new value is made and handed on.
         convert: makes the live value of the stored one.
         places: where a new value is put.
-        receive: called with the new value, after `places`.
+        receive: takes the new value, on its way into a container (see `Fill`).
         given: called once the value has arrived.
     """
 
@@ -58,7 +58,7 @@ class GiveTensors:
 
 @attrs.frozen(slots=True, eq=False)
 class Fill:
-    """A container to be filled, or put into its place, once its values have arrived.
+    """A container to be given other contents, or put into its place, once these have arrived.
 
     Attributes:
         path: the number of its path.
@@ -70,7 +70,7 @@ class Fill:
     path: int
     node: int
     place: Place
-    finish: Callable[[Callable[[Place, Any], None]], None]
+    finish: Callable[[Callable[[Place, Any, int], None]], None]
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -100,7 +100,6 @@ class Issue:
     path: int
     reason: str
     node: int = -1
-    number: int = -1
 
 
 @attrs.define(slots=True, eq=False)

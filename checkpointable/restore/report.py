@@ -16,7 +16,7 @@ from checkpointable.names import SAVE_COUNTER, Paths, value_path
 from checkpointable.restore.books import Books, Waits
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
-from checkpointable.restore.places import Names
+from checkpointable.restore.places import Names, is_given_after
 from checkpointable.restore.plan import Issue
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS
@@ -193,7 +193,7 @@ def _live_values(
         if any(_is_matched(books, *place) for place in places):
             matched.append(Entry(path, dtype, shape))
         else:
-            reasons = (books.lacking.get((id(owner), names)) for owner, names in places)
+            reasons = (books.why_lacking(*place) for place in places)
             default = "the checkpoint was gone when it came" if books.is_gone else _ABSENT
             reason = next(filter(None, reasons), default)
             missing.append(Entry(path, dtype, shape, reason))
@@ -259,12 +259,11 @@ def _places(
 
 def _is_matched(books: Books, owner: Any, names: Names) -> bool:
     """Tell whether this restore, or a later one, has given a value there."""
-    tracking = peek_tracking(owner)
     if not names:
+        tracking = peek_tracking(owner)
         later = tracking is not None and tracking.restored > books.order
         return later or books.giver(owner) is not None
-    later = tracking is not None and tracking.edges.get(names, 0) > books.order
-    return later or books.has_edge(owner, names)
+    return is_given_after(books.order, owner, names) or books.has_edge(owner, names)
 
 
 def _has_value(value: Any, kind: Kind) -> bool:

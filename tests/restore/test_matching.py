@@ -282,6 +282,17 @@ class TestDeclaredValues:
             ckpt.Checkpoint(m=live).restore(path)
         assert 1 == live.x.value
 
+    def test_a_float_too_large_for_the_live_dtype_is_a_mismatch(self, tmp_path):
+        """A finite number never becomes an infinite one."""
+        path = write(tmp_path, m=Declared(x=1e300))
+        live = Node(x=ckpt.Variable(np.float32(1)))
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match="m/x"):
+            ckpt.Checkpoint(m=live).restore(path)
+        assert 1 == live.x.value
+        path = write(tmp_path, m=Declared(x=float("inf")))
+        ckpt.Checkpoint(m=live).restore(path).assert_consumed()
+        assert np.isinf(live.x.value)
+
     def test_an_array_under_two_names_is_restored_once(self, tmp_path):
         """One array with two names is one stored node with two edges."""
         shared = np.arange(3)

@@ -192,6 +192,50 @@ class TestFailures:
         assert isinstance(caught.value.__cause__, ValueError)
         assert live.x is None
 
+    def test_a_container_of_the_users_that_refuses_is_named(self, tmp_path):
+        """What a dict subclass raises while it is refilled arrives as our error, with its path."""
+
+        class Positive(dict):
+            def update(self, other):
+                if min(other.values()) < 0:
+                    raise ValueError("negative")
+                super().update(other)
+
+        class Model(ckpt.Trackable):
+            state_attributes = ("x",)
+
+        stored, live = Model(), Model()
+        stored.x, live.x = {"a": -1}, Positive(a=1)
+        path = ckpt.Checkpoint(m=stored).write(tmp_path / "m")
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match=r"m/x.*negative") as caught:
+            ckpt.Checkpoint(m=live).restore(path)
+        assert [] == list(caught.value.report.restored)
+
+    def test_a_tuple_that_is_refused_late_is_named(self, tmp_path):
+        """A setter that refuses a tuple made anew is named, though the Checkpoint is gone."""
+
+        class Part(ckpt.Trackable):
+            state_attributes = ("x",)
+            refuses = False
+
+            def __setattr__(self, name, value):
+                if name == "x" and self.refuses:
+                    raise ValueError("no tuple")
+                super().__setattr__(name, value)
+
+        class Model(ckpt.Trackable):
+            pass
+
+        stored, live, late = Model(), Model(), Part()
+        stored.part = Part()
+        stored.part.x = (np.arange(2), 5)
+        path = ckpt.Checkpoint(m=stored).write(tmp_path / "m")
+        ckpt.Checkpoint(m=live).restore(path)
+        late.x = (np.zeros(2, int), 0)
+        late.refuses = True
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match=r"m/part/x.*no tuple"):
+            live.part = late
+
     def test_what_others_accept_is_assigned_though_one_object_refuses(self, tmp_path):
         """The report of the error names what was assigned, and what was refused."""
 

@@ -352,6 +352,16 @@ class TestLatestWins:
         second.assert_consumed()
         first.assert_consumed()
 
+    def test_an_older_status_counts_items_of_what_a_newer_gave_as_a_whole(self, tmp_path):
+        """An item of a container that a later restore gave is not missing for the older one."""
+        older = write(tmp_path, "older", m=Declared(y=1))
+        newer = write(tmp_path, "newer", m=Declared(x=[3, 4], y=1))
+        live = Declared(x=[0, 0], y=0)
+        checkpoint = ckpt.Checkpoint(m=live)
+        first, _ = checkpoint.restore(older), checkpoint.restore(newer)
+        live.x[0] = np.array(9)  # now each item is a value of its own
+        first.assert_existing_objects_matched()
+
     def test_an_older_whole_does_not_replace_newer_items(self, tmp_path):
         """A container that a newer restore matched item by item stays as it is."""
         older = write(tmp_path, "older", m=Declared(x=[3, 4]))
