@@ -3,6 +3,7 @@
 The names below are the whole public interface; `docs/quickstart.md` shows how they are used.
 """
 
+from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
 from checkpointable.errors import (
@@ -41,11 +42,15 @@ from checkpointable.restore.status import (
 )
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
+from checkpointable.trackable.registry import Adapter, register_adapter
 from checkpointable.trackable.state import PythonState
 
 __version__ = "0.1.0"
 
+register_standard_adapters()
+
 __all__ = [
+    "Adapter",
     "Checkpoint",
     "CheckpointError",
     "CheckpointExistsError",
@@ -82,6 +87,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_variable",
+    "register_adapter",
     "tracked",
     "verify",
 ]

@@ -276,11 +276,11 @@ def _new_counter(number: int) -> Variable:
 
 def _check_root(root: Any) -> None:
     kind = Classifier().kind(root)
-    is_container = isinstance(root, (list, dict))
-    if kind is not Kind.TRACKABLE and not is_container:
+    if kind not in (Kind.TRACKABLE, Kind.ADAPTED) and not isinstance(root, (list, dict)):
         raise NotCheckpointableError(
-            f"root is a {type(root).__qualname__}, expected a Trackable, a list, a dict, or a weak"
-            " reference to one. Give values by name: Checkpoint(model=model, step=0)."
+            f"root is a {type(root).__qualname__}, expected a Trackable, a list, a dict, an object"
+            " of an adapted type (see register_adapter), or a weak reference to one. Give values"
+            " by name: Checkpoint(model=model, step=0)."
         )
 
 

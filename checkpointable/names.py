@@ -120,6 +120,12 @@ class Paths:
         self._anchors.append(anchor)
         return number
 
+    def is_below(self, number: int, other: int) -> bool:
+        """Tell whether a path is another one, or leads on from it."""
+        while number > other:  # what leads on has a higher number
+            number = self._parents[number]
+        return number == other
+
     def full(self, number: int) -> str:
         """Return the whole path."""
         # One more than the length: the first name may be empty.

@@ -7,6 +7,7 @@ touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -38,14 +39,17 @@ from checkpointable.names import (
 from checkpointable.trackable.arrays import array_refusal
 from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind, namedtuple_fields, type_name
+from checkpointable.trackable.registry import own_tensors
 from checkpointable.trackable.state import PythonState
 
 _Tensor = npt.NDArray[Any] | Blob
 
 _TRACKABLE: Final = Kind.TRACKABLE
+_ADAPTED: Final = Kind.ADAPTED
 _CONTAINERS: Final = (Kind.LIST, Kind.TUPLE, Kind.DICT)
 _BY_KIND: Final = {
     Kind.TRACKABLE: NodeKind.OBJECT,
+    Kind.ADAPTED: NodeKind.OBJECT,
     Kind.LIST: NodeKind.LIST,
     Kind.TUPLE: NodeKind.TUPLE,
     Kind.DICT: NodeKind.DICT,
@@ -119,6 +123,8 @@ class _Values:
             return 0
         if kind is Kind.PLAIN:
             return self._add_plain(node, value)
+        if kind is _ADAPTED:
+            return self._add_adapted(node, value)
         of_kind = AttributeKind.ARRAY if kind is Kind.ARRAY else AttributeKind.SCALAR
         self._add_tensor(VARIABLE_VALUE, of_kind, _stored(np.asarray(value)))
         return 1
@@ -177,6 +183,15 @@ class _Values:
         self._add_tensor(PY_STATE, AttributeKind.STATE, Blob("bytes", (), bytes(data)))
         return 1
 
+    def _add_adapted(self, node: int, obj: Any) -> int:
+        given = self._ask(node, partial(own_tensors, obj))
+        both = [name for name, _ in self._walk.children[node] if name in given]
+        if both:
+            raise self._refusal(
+                node, f"has a child and an array of its own called {both[0]!r}. Rename one of them"
+            )
+        return self._add_given(node, given)
+
     def _add_tensors(self, node: int, obj: Trackable) -> int:
         given = self._ask(node, obj.serialize_to_tensors)
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
@@ -185,6 +200,9 @@ class _Values:
                 "gives something else than a mapping of names. Return one from"
                 " serialize_to_tensors()",
             )
+        return self._add_given(node, given)
+
+    def _add_given(self, node: int, given: Mapping[str, Any]) -> int:
         for name, value in given.items():
             array = self._ask(node, value) if callable(value) else value
             self._check_name(node, name)
@@ -249,7 +267,7 @@ def _labels(walk: Walk, names: dict[str, int]) -> Column:
     labels = []
     for kind, obj in zip(walk.kinds, walk.objects, strict=True):
         label = NOTHING
-        if kind is _TRACKABLE or kind in _CONTAINERS:
+        if kind is _TRACKABLE or kind is _ADAPTED or kind in _CONTAINERS:
             cls = type(obj)
             if cls not in known:
                 text = cls.__qualname__[:_LONGEST_LABEL].encode(errors="replace").decode()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import weakref
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, final
 
@@ -12,21 +10,21 @@ import numpy as np
 
 from checkpointable.errors import UndeclaredStateWarning, warn
 from checkpointable.graph.walk import Omission, Untracked, Walk, walk
+from checkpointable.names import join_all
 from checkpointable.plain import PLAIN_CONTAINERS, PLAIN_SCALARS
 from checkpointable.trackable.base import Trackable
 from checkpointable.trackable.children import Classifier, type_name
 from checkpointable.trackable.contents import raw_values
+from checkpointable.trackable.registry import (
+    adapted_children,
+    adapter_of,
+    is_plain_dataclass,
+)
 from checkpointable.trackable.state import PythonState
 
 #: The classes that were warned about.
 _warned: Final[weakref.WeakSet[type[Any]]] = weakref.WeakSet()
 
-_GENERATORS: Final = (
-    random.Random,
-    np.random.Generator,
-    np.random.RandomState,
-    np.random.BitGenerator,
-)
 #: Tensors, modules and the like of other frameworks, told by name: none is imported here.
 _FRAMEWORKS: Final = frozenset({"flax", "jax", "jaxlib", "keras", "tensorflow", "torch"})
 _FRAMEWORK_STATE: Final = frozenset(
@@ -52,7 +50,7 @@ class TrackableView:
     Nothing is remembered: each call looks at the objects as they are then. Not thread-safe.
 
     Args:
-        root: a Trackable, a list, a tuple or a dict.
+        root: a Trackable, a list, a tuple, a dict or an object of an adapted type.
 
     Example:
         >>> from checkpointable.trackable.base import Variable
@@ -71,11 +69,11 @@ class TrackableView:
         self.root = root
 
     def children(self, obj: Any) -> dict[str, Any]:
-        """Return the children of an object or container by local name; others have none."""
+        """Return the children of an object or container by local name; values have none."""
         classifier = Classifier()
         if isinstance(obj, Trackable):
             return dict(classifier.children(obj))
-        if isinstance(obj, (list, tuple, dict)):
+        if isinstance(obj, (list, tuple, dict)) or adapter_of(obj) is not None:
             return {str(name): value for name, value in classifier.items(obj)}
         return {}
 
@@ -102,9 +100,10 @@ def warn_undeclared(found: Walk) -> None:
     """
     suspects: dict[type[Any], dict[str, str]] = {}
     for omission in found.omissions:
-        if _is_suspect(found, omission):
-            cls = type(found.objects[omission.node])
-            suspects.setdefault(cls, {})[str(omission.name)] = type_name(omission.value)
+        owner, names = found.owner_of(omission)
+        if _is_suspect(found, omission, owner, names[0]):
+            attributes = suspects.setdefault(type(owner), {})
+            attributes[join_all(names)] = type_name(omission.value)
     for cls, attributes in suspects.items():
         _warned.add(cls)
         listed = ", ".join(f"{name} ({of_type})" for name, of_type in sorted(attributes.items()))
@@ -116,9 +115,7 @@ def warn_undeclared(found: Walk) -> None:
         )
 
 
-def _is_suspect(found: Walk, omission: Omission) -> bool:
-    owner = found.objects[omission.node]
-    name = str(omission.name)
+def _is_suspect(found: Walk, omission: Omission, owner: Any, name: str) -> bool:
     if type(omission.value) in PLAIN_SCALARS or name.startswith("_") or omission.declared:
         return False
     if not isinstance(owner, Trackable) or isinstance(owner, PythonState):
@@ -138,13 +135,13 @@ def _looks_like_state(found: Walk, value: object) -> bool:
 
 
 def _members(value: object) -> Iterable[object]:
-    if isinstance(value, deque):
-        return deque.__iter__(value)
+    if is_plain_dataclass(type(value)):
+        return [child for _, child in adapted_children(value)]
     return raw_values(value) if isinstance(value, PLAIN_CONTAINERS) else ()
 
 
 def _is_state_type(cls: type[Any]) -> bool:
-    if issubclass(cls, (np.ndarray, Trackable, *_GENERATORS)):
+    if issubclass(cls, (np.ndarray, np.random.BitGenerator, Trackable)):
         return True
     return any(
         base.__name__ in _FRAMEWORK_STATE and base.__module__.partition(".")[0] in _FRAMEWORKS

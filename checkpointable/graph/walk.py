@@ -22,6 +22,7 @@ from checkpointable.trackable.children import (
     container_kind,
     type_name,
 )
+from checkpointable.trackable.registry import adapter_of
 
 _TRACKABLE: Final = Kind.TRACKABLE
 _PLAIN: Final = Kind.PLAIN
@@ -107,6 +108,14 @@ class Walk:
         """Return the path of something that was passed over, as reports show it."""
         return _below(self.paths.full(omission.node), (str(omission.name),))
 
+    def owner_of(self, omission: Omission) -> tuple[Any, tuple[str, ...]]:
+        """Return the nearest object above something passed over, and the names from there on."""
+        node, names = omission.node, (str(omission.name),)
+        while node and self.kinds[node] is not _TRACKABLE:
+            names = (str(self._names[node]), *names)
+            node = self._parents[node]
+        return self.objects[node], names
+
     @property
     def untracked(self) -> list[Untracked]:
         """Everything that is no part of the graph, with the reason."""
@@ -149,7 +158,7 @@ def walk(root: object, attached: Sequence[tuple[str, object]] = ()) -> Walk:
     declared.
 
     Args:
-        root: a `Trackable`, list, tuple or dict.
+        root: a `Trackable`, list, tuple, dict or adapted object.
         attached: further named edges of the root, after its own.
 
     Returns:
@@ -273,10 +282,11 @@ def _check_name(found: Walk, node: int, name: str) -> None:
 def _root_kind(root: object) -> Kind:
     if isinstance(root, Trackable):
         return _TRACKABLE
-    if isinstance(root, (list, tuple, dict)):
+    if isinstance(root, (list, tuple, dict)) or adapter_of(root) is not None:
         return container_kind(root)
     raise NotCheckpointableError(
-        f"the root is a {type_name(root)}, expected a Trackable, a list, a tuple or a dict."
+        f"the root is a {type_name(root)}, expected a Trackable, a list, a tuple, a dict, or an"
+        " object of an adapted type."
     )
 
 

@@ -67,7 +67,7 @@ class Assignment:
             CorruptCheckpointError, StorageError: a value could not be read.
         """
         source = self.books.checkpoint.reopened()
-        rebinding = Rebinding(plan.again)
+        rebinding = Rebinding(plan.again, plan.rebuilds)
         direct: list[Give] = []
         others: list[Give] = []
         for give in plan.gives:
@@ -82,6 +82,8 @@ class Assignment:
             refused = Refused(tensors.path, tensors.node, (tensors.live, ()))
             if self._call(refused, partial(tensors.receive, values)):
                 self.done.append(tensors.path)
+        for foreign in plan.rebuilds:
+            foreign.values.update((n, _read_any(source, i)) for n, i in foreign.numbers.items())
         for fill in plan.fills:
             refused = Refused(fill.path, fill.node, (fill.place.owner, fill.place.names))
             if self._call(refused, partial(fill.finish, rebinding.put)):
@@ -146,9 +148,9 @@ class Assignment:
             self.arrays.append((give.node, value))
 
     def _call_at(self, path: int, place: Place, action: Callable[[], None]) -> None:
-        """Put a tuple made anew into its place; what was given of it counts only then."""
+        """Put what was made anew into its place; what was given of it counts only then."""
         if not self._call(Refused(path, -1, (place.owner, place.names)), action):
-            self.done = [number for number in self.done if number != path]
+            self.done = [n for n in self.done if not self.books.paths.is_below(n, path)]
 
     def _call(self, refused: Refused, action: Callable[[], None]) -> bool:
         """Run what may run code of the user's; tell whether it took the value."""

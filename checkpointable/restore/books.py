@@ -9,6 +9,7 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -158,7 +159,9 @@ class Books:
         self.unused.extend(plan.unused)
         for node, live in plan.bound:
             if not isinstance(live, np.ndarray):
-                self._bound.setdefault(node, []).append(weakref.ref(live))
+                bound = self._bound.setdefault(node, [])
+                with suppress(TypeError):  # Some foreign objects cannot be referred to weakly.
+                    bound.append(weakref.ref(live))
         for node, live in plan.satisfied:
             self._givers[id(live)] = (weakref.ref(live), node)
         for owner, names in plan.edges:

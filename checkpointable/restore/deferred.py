@@ -16,6 +16,7 @@ from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable, peek_tracking
 from checkpointable.trackable.children import ABSENT, Classifier, stored_attribute
+from checkpointable.trackable.registry import adapted_children, adapter_of
 
 _CONTAINERS: Final = (list, tuple, dict)
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
@@ -113,13 +114,13 @@ class WaitingValues:
             shows = _overrides_children(owner)
             for last in group:
                 value = _first(owner, last)
-                if shows or (isinstance(value, _CONTAINERS) and len(value)):
+                if shows or _has_items(value):
                     yield (last,)
             return
         container = _first(owner, parent[0])
         for name in parent[1:]:
             container = _item(container, name)
-        if not isinstance(container, _CONTAINERS) or not len(container):
+        if not _has_items(container):
             return
         if isinstance(container, dict) and len(container) < len(group):
             yield from ((*parent, str(key)) for key in container if str(key) in group)
@@ -218,8 +219,19 @@ def _comes_silently(owner: Any, names: Names) -> bool:
     return (
         len(names) > 1
         or _overrides_children(owner)
-        or isinstance(_first(owner, names[0]), _CONTAINERS)
+        or _is_container(_first(owner, names[0]))
     )
+
+
+def _is_container(value: Any) -> bool:
+    """Tell whether a value holds others without being a Trackable."""
+    if isinstance(value, Trackable):
+        return False
+    return isinstance(value, _CONTAINERS) or adapter_of(value) is not None
+
+
+def _has_items(value: Any) -> bool:
+    return _is_container(value) and (not isinstance(value, _CONTAINERS) or len(value) > 0)
 
 
 def _first(owner: Any, first: str | None) -> Any:
@@ -248,6 +260,8 @@ def _key(container: Any, name: str | None) -> Any:
         return name
     if isinstance(container, (list, tuple)) and name is not None and name.isdecimal():
         return int(name) if int(name) < len(container) else ABSENT
+    if _is_container(container) and name in dict(adapted_children(container)):
+        return name
     return ABSENT
 
 
@@ -258,6 +272,8 @@ def _item(container: Any, name: str | None) -> Any:
         return ABSENT
     if isinstance(container, tuple) and isinstance(key, str):
         return getattr(container, key)
+    if not isinstance(container, _CONTAINERS):
+        return dict(adapted_children(container))[key]
     return container[key]
 
 
@@ -266,7 +282,7 @@ def _resolve(owner: Any, names: Names) -> tuple[Place | None, Any]:
     live = _first(owner, names[0])
     place = Place(owner, names[:1], owner, names[0])
     for name in names[1:]:
-        if not isinstance(live, _CONTAINERS):
+        if not _is_container(live):
             return None, ABSENT
         key = _key(live, name)
         if key is ABSENT:

@@ -24,12 +24,13 @@ from checkpointable.restore.fit import (
     retyper,
     same_base,
 )
-from checkpointable.restore.places import Place, is_given_after
+from checkpointable.restore.places import OWN_TENSORS, Place, Rebuild, is_given_after
 from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, Variable, peek_tracking
 from checkpointable.trackable.children import Kind
+from checkpointable.trackable.registry import adapted_children, adapter_of, own_tensors
 from checkpointable.trackable.state import PythonState
 
 
@@ -125,8 +126,7 @@ class Giving:
         stored = {a.name: a.value for a in self._graph.attributes(node)}
         absent = [name for name in names if name not in stored]
         if absent:
-            reason = f"the checkpoint holds no {', '.join(absent)} for this object"
-            self.plan.lacking.append((live, (), reason))
+            self.plan.lacking.append((live, (), self._no_tensors(absent)))
             return
         numbers = {name: stored[name] for name in names}
         self.plan.tensors.append(GiveTensors(item.path, node, live, _receiver(live), numbers))
@@ -144,6 +144,54 @@ class Giving:
         for name in names:
             if name in first and name in second:
                 self.plan.compares.append(Compare(first[name], second[name]))
+
+    def foreign(self, item: Item, children: dict[str, Any]) -> None:
+        """Plan to give an object of a foreign type the tensors of its own, and to its adapter.
+
+        Args:
+            item: the object.
+            children: its children, as its adapter has just shown them.
+        """
+        place, live, node = self.place(item), item.live, item.node
+        rebuild = Rebuild(item.path, live, place, children)
+        self.plan.rebuilds.append(rebuild)
+        if node < 0:
+            return
+        self.bind(item, live, node)
+        names = tuple(own_tensors(live)) if item.trail.included else ()
+        if not names:
+            return
+        stored = {a.name: a.value for a in self._graph.attributes(node)}
+        absent = [name for name in names if name not in stored]
+        own = (*place.names, OWN_TENSORS)
+        if absent:
+            self.plan.lacking.append((place.owner, own, self._no_tensors(absent)))
+        elif self._givers.setdefault(id(live), node) != node:
+            self._compare(self._givers[id(live)], node, names)
+        else:
+            if not is_given_after(self._books.order, place.owner, own):
+                rebuild.numbers.update((name, stored[name]) for name in names)
+            self.plan.edges.append((place.owner, own))
+            self.plan.consumed.extend(stored[name] for name in names)
+
+    def foreign_above(self, place: Place | None, live: Any, path: int) -> None:
+        """Plan to let the adapters of foreign objects above a place take back what comes there."""
+        while place is not None:
+            if not isinstance(place.holder, Trackable) and adapter_of(place.holder) is not None:
+                children = {**dict(adapted_children(place.holder)), place.key: live}
+                if place.outer is not None:
+                    self.plan.rebuilds.append(Rebuild(path, place.holder, place.outer, children))
+            place, live = place.outer, place.holder
+
+    def finished(self) -> Plan:
+        """Return the plan; adapters are asked only where something below them was matched."""
+        plan = self.plan
+        if plan.rebuilds:
+            above = {(id(o), names[:n]) for o, names in plan.edges for n in range(len(names))}
+            plan.rebuilds = [
+                r for r in plan.rebuilds if (id(r.place.owner), r.place.names) in above
+            ]
+        return plan
 
     def leaf(self, item: Item, kind: Kind) -> None:
         """Plan to give an array, a numpy scalar or a plain scalar its value."""
@@ -353,6 +401,9 @@ class Giving:
         """Return where a container stands; a root's own place holds nothing else."""
         holder = self._books.holder()
         return item.place or Place(holder, (None,), holder, None)
+
+    def _no_tensors(self, absent: Iterable[str]) -> str:
+        return f"the checkpoint holds no {', '.join(absent)} for this object"
 
     def _no_value(self, node: int) -> str:
         kind = self._graph.kind(node)

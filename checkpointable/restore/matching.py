@@ -52,16 +52,17 @@ class Matcher:
             place: where the live value was assigned; `None` for the root.
         """
         kind = self._classifier.kind(live)
+        self._giving.foreign_above(place, live, path)
         self._queue.append(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:
             self._visit(self._queue.popleft())
-        return self._giving.plan
+        return self._giving.finished()
 
     def _visit(self, item: Item) -> None:
         kind = item.kind
         if kind is Kind.TRACKABLE:
             self._match_object(item)
-        elif kind in (Kind.LIST, Kind.TUPLE, Kind.DICT):
+        elif kind in (Kind.LIST, Kind.TUPLE, Kind.DICT, Kind.ADAPTED):
             self._match_container(item)
         elif isinstance(item.live, CONTAINERS) and not self._giving.is_older(item):
             self._match_plain_container(item)
@@ -149,7 +150,9 @@ class Matcher:
         if followed is not None:
             kind = self._classifier.kind(live)
             place = self._giving.place(item).item(item.live, name, key)
-            self._queue.append(Item(place, live, kind, child, *followed, item.fresh))
+            # An object that has just come is restored where it is, with all that it holds.
+            fresh = item.fresh and item.kind is not Kind.ADAPTED
+            self._queue.append(Item(place, live, kind, child, *followed, fresh))
 
     def _wait_at(self, item: Item, owner: Any, names: Names, child: Stored) -> None:
         followed = self._follow(item, str(names[-1]), child)
@@ -160,6 +163,8 @@ class Matcher:
         if self._met_again(item):
             return
         live_items = {str(key): (key, value) for key, value in self._classifier.items(item.live)}
+        if item.kind is Kind.ADAPTED:
+            self._giving.foreign(item, {name: value for name, (_, value) in live_items.items()})
         value = self._values.get(item.stored)
         if value is not None and value.info is None and _has_items(value.plain):
             self._giving.consume(value)
@@ -184,7 +189,8 @@ class Matcher:
             self._met[key] = True
             self._alive.append(item.live)
             return False
-        if isinstance(item.live, tuple) and item.place is not None:
+        is_replaced = isinstance(item.live, tuple) or item.kind is Kind.ADAPTED
+        if is_replaced and item.place is not None:
             self._giving.plan.again.append((item.live, item.place))
         return True
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.format.records import TensorInfo
-from checkpointable.restore.places import Names, Place
+from checkpointable.restore.places import Names, Place, Rebuild
 from checkpointable.restore.selection import Trail
 
 Array = npt.NDArray[Any]
@@ -115,7 +115,8 @@ class Plan:
             options, or do not fit.
         unused: items of stored plain values that found no place.
         lacking: (object, names, reason) of live values that the stored node has none for.
-        again: (tuple, place) pairs: further places of a tuple that may be made anew.
+        again: (value, place) pairs: further places of what may be replaced by another object.
+        rebuilds: objects of foreign types in which something was matched.
     """
 
     gives: list[Give] = attrs.field(factory=list)
@@ -129,7 +130,8 @@ class Plan:
     consumed: list[int] = attrs.field(factory=list)
     exempt: list[tuple[Any, Names]] = attrs.field(factory=list)
     lacking: list[tuple[Any, Names, str]] = attrs.field(factory=list)
-    again: list[tuple[tuple[Any, ...], Place]] = attrs.field(factory=list)
+    again: list[tuple[Any, Place]] = attrs.field(factory=list)
+    rebuilds: list[Rebuild] = attrs.field(factory=list)
     mismatched: list[Issue] = attrs.field(factory=list)
     split: list[Issue] = attrs.field(factory=list)
     cast: list[Issue] = attrs.field(factory=list)
@@ -139,7 +141,8 @@ class Plan:
     @property
     def runs_code(self) -> bool:
         """Whether giving these values may run code of the user's."""
-        return bool(self.tensors or self.fills) or any(give.places for give in self.gives)
+        runs = self.tensors or self.fills or self.rebuilds
+        return bool(runs) or any(give.places for give in self.gives)
 
 
 def is_read_target(array: Array, info: TensorInfo, dtype: np.dtype[Any]) -> bool:

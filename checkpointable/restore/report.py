@@ -16,12 +16,13 @@ from checkpointable.names import SAVE_COUNTER, Paths, value_path
 from checkpointable.restore.books import Books, Waits
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
-from checkpointable.restore.places import Names, is_given_after
+from checkpointable.restore.places import OWN_TENSORS, Names, is_given_after
 from checkpointable.restore.plan import Issue
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS
 from checkpointable.trackable.base import Variable, peek_tracking
 from checkpointable.trackable.children import Kind
+from checkpointable.trackable.registry import own_tensors
 
 #: The categories of a report, in the order in which it prints them.
 CATEGORIES: Final = (
@@ -184,6 +185,8 @@ def _live_values(
         has_value = _has_value(value, live.kinds[number])
         is_object = live.kinds[number] is Kind.TRACKABLE
         places: list[tuple[Any, Names]] = [(value, ())] if is_object else owners
+        if live.kinds[number] is Kind.ADAPTED:
+            places = [(owner, (*names, OWN_TENSORS)) for owner, names in owners]
         if any(books.is_exempt(*place) for place in places):
             continue
         if not has_value and (is_object or not any(books.has_edge(*place) for place in places)):
@@ -270,6 +273,8 @@ def _has_value(value: Any, kind: Kind) -> bool:
     """Tell whether a live node holds a value that a checkpoint should have."""
     if kind is Kind.TRACKABLE:
         return bool(own_names(value))
+    if kind is Kind.ADAPTED:
+        return bool(own_tensors(value))
     if kind is Kind.PLAIN:
         return value is not None and not (isinstance(value, CONTAINERS) and not value)
     return kind in (Kind.ARRAY, Kind.SCALAR)

@@ -1,9 +1,9 @@
 """Rule R-children: which values of an object are its children, and under which names.
 
-An attribute is a child if it is a Trackable, a container (list, tuple, dict) that holds one at any
-depth, or declared; and so is whatever `track` declared. A container that holds an array or a
-Trackable at any depth is a node of its own: all in it are its children. One that holds nothing
-but plain values is one plain value.
+An attribute is a child if it is a Trackable or of an adapted type, a container (list, tuple, dict)
+that holds one at any depth, or declared; and so is whatever `track` declared. A container that
+holds an array or an object at any depth is a node of its own: all in it are its children. One that
+holds nothing but plain values is one plain value.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from checkpointable.trackable.contents import (
     container_kind,
     type_name,
 )
+from checkpointable.trackable.registry import adapted_children
 from checkpointable.trackable.tracking import Owner, Tracking, peek_tracking
 
 __all__ = [
@@ -118,12 +119,15 @@ class Classifier(Contents):
         """Return the items of a list, tuple or dict, with their positions, field names or keys.
 
         Args:
-            container: the container; subclasses are read as their bases.
+            container: the container, subclasses are read as their bases; or an object of a foreign
+                type: its children, as its adapter shows them.
             passed: receives the items of a dict whose keys are no names.
 
         Raises:
             NotCheckpointableError: two keys of a dict have one name.
         """
+        if self._kind_of_type(type(container)) is Kind.ADAPTED:
+            return [*adapted_children(container)]
         if isinstance(container, dict):
             return _dict_items(container, passed)
         if isinstance(container, list):

@@ -12,6 +12,11 @@ import numpy as np
 
 from checkpointable.plain import PLAIN_CONTAINERS, PLAIN_SCALARS
 from checkpointable.trackable.arrays import array_refusal, dtype_refusal
+from checkpointable.trackable.registry import (
+    adapter_of,
+    is_plain_dataclass,
+    registered_adapter,
+)
 from checkpointable.trackable.tracking import Owner
 
 
@@ -26,15 +31,19 @@ class Kind(IntEnum):
     TUPLE = 6  #: a tuple that holds one
     DICT = 7  #: a dict that holds one
     UNSUPPORTED = 8  #: what cannot be stored
+    ADAPTED = 9  #: an object of a foreign type, which an adapter speaks for
 
 
 #: The kinds of containers that are nodes.
 CONTAINERS: Final = frozenset({Kind.LIST, Kind.TUPLE, Kind.DICT})
 
 #: What a value is, or holds at any depth.
-HOLDS_TRACKABLE: Final = 1
+HOLDS_TRACKABLE: Final = 1  #: a Trackable, or an object of a registered type
 HOLDS_ARRAY: Final = 2
-HOLDS_OTHER: Final = 4  #: something that is not plain, an array or a Trackable
+HOLDS_OTHER: Final = 4  #: something that cannot be stored
+HOLDS_DATACLASS: Final = 8  #: a dataclass that is no Trackable: state only where declared
+
+_MAKES_A_NODE: Final = HOLDS_TRACKABLE | HOLDS_ARRAY | HOLDS_DATACLASS
 
 # By the number of the kind: a dict would hash an Enum member, which is slow.
 _BITS: Final = (0, HOLDS_TRACKABLE, HOLDS_ARRAY, 0, 0, 0, 0, 0, HOLDS_OTHER)
@@ -64,6 +73,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._by_type: dict[type[Any], Kind | None] = {}
+        self._bits_by_type: dict[type[Any], int | None] = {}
         # By identity; the container is kept, so that its identity is not given to another.
         self._surveyed: dict[int, tuple[object, int]] = {}
 
@@ -80,9 +90,11 @@ class Contents:
     def bits(self, value: object) -> int:
         """Return what a value is or holds, as a sum of `HOLDS_...`; arrays are not looked into."""
         cls = type(value)
-        kind = self._by_type.get(cls) or self._kind_of_type(cls)
-        if kind is not None:
-            return _BITS[kind]
+        bits = self._bits_by_type.get(cls)
+        if bits is None:
+            bits = self._bits_of_type(cls)
+        if bits is not None:
+            return bits
         if cls is np.ndarray:
             return HOLDS_ARRAY
         known = self._surveyed.get(id(value))
@@ -114,9 +126,21 @@ class Contents:
             self._by_type[cls] = _type_kind(cls)
         return self._by_type[cls]
 
+    def _bits_of_type(self, cls: type[Any]) -> int | None:
+        """Return the bits of all values of a type; `None` if each must be looked at."""
+        if cls not in self._bits_by_type:
+            kind = self._kind_of_type(cls)
+            if kind is Kind.ADAPTED:
+                is_registered = registered_adapter(cls) is not None
+                bits: int | None = HOLDS_TRACKABLE if is_registered else HOLDS_DATACLASS
+            else:
+                bits = None if kind is None else _BITS[kind]
+            self._bits_by_type[cls] = bits
+        return self._bits_by_type[cls]
+
     def _container_kind(self, container: object) -> Kind:
         bits = self.bits(container)
-        if bits & (HOLDS_TRACKABLE | HOLDS_ARRAY):
+        if bits & _MAKES_A_NODE:
             return container_kind(container)
         return Kind.UNSUPPORTED if bits else Kind.PLAIN
 
@@ -156,9 +180,9 @@ class Contents:
     def _sum(self, values: list[object], container: object) -> tuple[int, list[object]]:
         own, look_at = 0, set()
         for cls in set(map(type, values)):
-            kind = self._kind_of_type(cls)
-            if kind is not None:
-                own |= _BITS[kind]
+            bits = self._bits_of_type(cls)
+            if bits is not None:
+                own |= bits
             else:
                 look_at.add(cls)
         nested = [value for value in values if type(value) in look_at] if look_at else []
@@ -179,10 +203,12 @@ class Contents:
 
 
 def container_kind(container: object) -> Kind:
-    """Return the kind of a list, tuple or dict as a node, whatever it holds."""
+    """Return the kind of a list, tuple, dict or adapted object as a node, whatever it holds."""
     if isinstance(container, dict):
         return Kind.DICT
-    return Kind.LIST if isinstance(container, list) else Kind.TUPLE
+    if isinstance(container, list):
+        return Kind.LIST
+    return Kind.TUPLE if isinstance(container, tuple) else Kind.ADAPTED
 
 
 def raw_values(container: Any) -> Iterable[object]:
@@ -215,6 +241,8 @@ def _type_kind(cls: type[Any]) -> Kind | None:
     """Return the kind of all values of a type; `None` for arrays and containers."""
     if issubclass(cls, Owner):
         return Kind.TRACKABLE
+    if registered_adapter(cls) is not None:
+        return Kind.ADAPTED
     if cls in PLAIN_SCALARS:
         return Kind.PLAIN
     if issubclass(cls, np.generic):
@@ -224,7 +252,7 @@ def _type_kind(cls: type[Any]) -> Kind | None:
         return None
     if issubclass(cls, PLAIN_CONTAINERS) and not issubclass(cls, Enum):
         return None
-    return Kind.UNSUPPORTED
+    return Kind.ADAPTED if is_plain_dataclass(cls) else Kind.UNSUPPORTED
 
 
 def _handed_up(bits: int, container: object) -> int:
@@ -280,12 +308,12 @@ def _reason(value: object, cyclic: bool) -> str:
         return array_refusal(value) or "a set or a key cannot hold it"
     if isinstance(value, np.generic):
         return dtype_refusal(value.dtype) or f"use a {value.dtype.type.__name__} itself"
-    if isinstance(value, Owner):
-        return "a set cannot hold Trackables in a checkpoint: use a list"
+    if isinstance(value, Owner) or adapter_of(value) is not None:
+        return "a set cannot hold objects in a checkpoint: use a list"
     for base in PLAIN_SCALARS:
         if isinstance(value, base):
             return f"a subclass of {base.__name__} is not stored: convert it to {base.__name__}"
     return (
-        "it is neither a Trackable nor an array nor a plain value: make it one of these, or keep"
-        " it out with NoDependency"
+        "it is neither a Trackable nor an array nor a plain value: make it one of these, tell with"
+        " register_adapter() how it is saved, or keep it out with NoDependency"
     )

@@ -20,6 +20,7 @@ FORBIDDEN = {"pickle", "marshal", "shelve", "eval", "exec", "__import__", "__del
 #: All module-level state: locks that are held, what waits for objects, classes warned about.
 STATE = {
     "storage.lock._open",
+    "trackable.registry._adapters",
     "trackable.waiting._owners",
     "trackable.waiting._polled",
     "trackable.waiting._quiet",

@@ -1,6 +1,6 @@
 """`TrackableView`, and the warning about undeclared state."""
 
-import collections
+import dataclasses
 import random
 import types
 import warnings
@@ -19,6 +19,11 @@ TORCH_TENSOR = types.new_class("Tensor", (), {}, lambda ns: ns.update(__module__
 TORCH_MODULE = types.new_class(
     "Module", (), {}, lambda ns: ns.update(__module__="torch.nn.modules.module")
 )
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: Any
 
 
 class Layer(TORCH_MODULE):  # type: ignore[misc, valid-type]
@@ -45,9 +50,8 @@ def warnings_of(root: Any) -> list[str]:
     "value",
     [
         np.zeros(1), np.ma.masked_array([1]), [[np.zeros(1)]], {"a": (np.zeros(1), print)},
-        collections.deque([np.zeros(1)]), {Variable(1)}, random.Random(1),
-        np.random.default_rng(1), np.random.RandomState(1), TORCH_TENSOR(), [TORCH_TENSOR()],
-        Layer(), {"a": Layer()},
+        Settings(np.zeros(1)), Settings(Variable(1)), {Variable(1)}, np.random.PCG64(1),
+        TORCH_TENSOR(), [TORCH_TENSOR()], Layer(), {"a": Layer()},
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
