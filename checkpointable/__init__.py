@@ -43,6 +43,7 @@ from checkpointable.restore.status import (
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
 from checkpointable.trackable.registry import Adapter, register_adapter
+from checkpointable.trackable.slots import SlotTrackable
 from checkpointable.trackable.state import PythonState
 
 __version__ = "0.1.0"
@@ -72,6 +73,7 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "SaveOptions",
+    "SlotTrackable",
     "StorageError",
     "StoredTensor",
     "TensorNotFoundError",

@@ -22,7 +22,11 @@ SAVE_COUNTER: Final = "save_counter"
 #: The longest local name, in bytes of UTF-8.
 MAX_LOCAL_NAME: Final = 4096
 
+#: What leads from an optimizer to its slot variables, where a whole checkpoint is a tree.
+SLOTS: Final = ".OPTIMIZER_SLOT"
+
 _ATTRIBUTES: Final = "/.ATTRIBUTES/"
+_OPTIMIZER_SLOT: Final = f"/{SLOTS}/"
 _LONGEST_SHOWN: Final = 200
 _HALF_SHOWN: Final = (_LONGEST_SHOWN - 5) // 2
 
@@ -68,6 +72,15 @@ def value_path(path: str, attribute: str) -> str:
     return path if attribute == VARIABLE_VALUE else attribute_key(path, attribute)
 
 
+def slot_path(variable: str, optimizer: str, slot_name: str) -> str:
+    """Return the path of a slot variable: that of its variable, then its optimizer and its name.
+
+    >>> slot_path("model/w", "optimizer", "momentum")
+    'model/w/.OPTIMIZER_SLOT/optimizer/momentum'
+    """
+    return f"{variable}{_OPTIMIZER_SLOT}{optimizer}/{escape(slot_name)}"
+
+
 def covers(prefixes: Iterable[str], path: str) -> bool:
     """Tell whether one of the prefixes is `path` or, in whole components, an ancestor of it.
 
@@ -108,8 +121,15 @@ class Paths:
 
     def add(self, parent: int, local_name: str) -> int:
         """Add the child called `local_name` and return its number."""
+        return self._add(parent, escape(local_name))
+
+    def add_slot(self, variable: int, optimizer: int, slot_name: str) -> int:
+        """Add a slot variable of the variable at one path, kept by the optimizer at another."""
+        name = slot_path("", self.full(optimizer), slot_name)[1:]
+        return self._add(variable, name)
+
+    def _add(self, parent: int, name: str) -> int:
         number = len(self._names)
-        name = escape(local_name)
         length = self._lengths[parent] + len(name) + (1 if parent else 0)
         anchor = self._anchors[parent]
         if anchor < 0 and length >= _HALF_SHOWN:

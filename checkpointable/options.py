@@ -101,6 +101,7 @@ class RestoreOptions:
             is left as it is, and listed).
         defer: let values wait for objects that do not exist yet. `False`: everything must match
             now, checked before anything is assigned.
+        slots: whether slot variables are restored, such as an optimizer's moments.
         verify: "inline" checks every byte as it is read; "first" checks the whole checkpoint
             before anything is assigned.
 
@@ -115,6 +116,7 @@ class RestoreOptions:
     casting: str = attrs.field(default="no", validator=_one_of(*_CASTING))
     shapes: str = attrs.field(default="exact", validator=_one_of(*_SHAPES))
     defer: bool = attrs.field(default=True, validator=_is_bool)
+    slots: bool = attrs.field(default=True, validator=_is_bool)
     verify: str = attrs.field(default="inline", validator=_one_of(*_VERIFY))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, final
@@ -16,14 +15,15 @@ from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.directory.latest import resolve
 from checkpointable.errors import TensorNotFoundError, UnsupportedFormatError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
-from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph
+from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
 from checkpointable.format.source import CheckpointSource, Finding
+from checkpointable.graph.paths import paths_of
 from checkpointable.graph.tree import LEFT_OUT, build_tree
 from checkpointable.names import (
     PY_STATE,
     SAVE_COUNTER,
+    SLOTS,
     VARIABLE_VALUE,
-    Paths,
     attribute_key,
     shorten,
 )
@@ -241,7 +241,9 @@ def load(path: PathLike) -> Any:
     """Return a whole checkpoint as nested dicts, lists, tuples, arrays and plain values.
 
     Objects become dicts of their children; a Variable, or an array, becomes an array; what was
-    shared is shared. No class of the program that saved it is needed.
+    shared is shared. The slot variables of an optimizer stand in its dict under
+    `.OPTIMIZER_SLOT`: by the name of the slot, then by the path of the variable. No class of the
+    program that saved it is needed.
 
     Args:
         path: a checkpoint, or a directory: its newest one.
@@ -284,19 +286,13 @@ def _open(path: PathLike) -> CheckpointSource:
 
 def _values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
     """Yield the key and the number of every value."""
-    graph, paths = source.graph, Paths()
+    graph = source.graph
     if graph is None:
         return
-    seen = {0}
-    queue = deque([(0, 0)])
-    while queue:
-        node, number = queue.popleft()
+    paths, numbers = paths_of(graph)
+    for node, number in numbers.items():
         for attribute in graph.attributes(node):
             yield attribute_key(paths.full(number), attribute.name), attribute.value
-        for name, child in graph.children(node):
-            if child not in seen:
-                seen.add(child)
-                queue.append((child, paths.add(number, name)))
 
 
 class _Loader:
@@ -309,6 +305,7 @@ class _Loader:
         self._graph = source.graph
         self._counter = dict(source.graph.children(0)).get(SAVE_COUNTER)
         self._arrays = self._read_all()
+        self._slots = self._slots_by_optimizer()
 
     def tree(self) -> Any:
         """Return the tree below the root; the save counter is no part of it."""
@@ -327,13 +324,31 @@ class _Loader:
         if node == self._counter:
             return LEFT_OUT
         attributes = self._graph.attributes(node)
-        if len(attributes) != 1 or self._graph.children(node):
+        if len(attributes) != 1 or self._graph.children(node) or node in self._slots:
             return NotImplemented
         is_value = attributes[0].name in (VARIABLE_VALUE, PY_STATE)
         return self._value(attributes[0]) if is_value else NotImplemented
 
     def _own_values(self, node: int) -> dict[str, Any]:
-        return {a.name: self._value(a) for a in self._graph.attributes(node)}
+        """Return what an object's dict holds beside its children: values, and slot variables."""
+        values = {a.name: self._value(a) for a in self._graph.attributes(node)}
+        for slot, variable in self._slots.get(node, ()):
+            attribute = self._graph.attribute(slot.slot_variable, VARIABLE_VALUE)
+            if attribute is not None:
+                by_name = values.setdefault(SLOTS, {}).setdefault(slot.slot_name, {})
+                by_name[variable] = self._value(attribute)
+        return values
+
+    def _slots_by_optimizer(self) -> dict[int, list[tuple[Slot, str]]]:
+        """Return the slot variables of each optimizer, with the paths of their variables."""
+        found: dict[int, list[tuple[Slot, str]]] = {}
+        slots = self._graph.slot_variables()
+        if slots:
+            paths, numbers = paths_of(self._graph)
+            for slot in slots:
+                row = (slot, paths.full(numbers[slot.variable]))
+                found.setdefault(slot.optimizer, []).append(row)
+        return found
 
     def _value(self, attribute: Attribute) -> Any:
         value = self._arrays.get(attribute.value)

@@ -82,6 +82,11 @@ class Slot:
     slot_name: str
     slot_variable: int
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The nodes that it hangs on: the variable and the optimizer."""
+        return self.variable, self.optimizer
+
 
 @attrs.frozen(slots=True)
 class TensorInfo:

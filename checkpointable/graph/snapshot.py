@@ -87,7 +87,7 @@ def take_snapshot(walk: Walk, metadata: Mapping[str, Any] | None = None) -> Snap
         attribute_counts=_column(counts),
         **values.columns(),
         **_edges(walk, names),
-        slots=_column([]),
+        slots=_slots(walk, names),
         names=list(names),
     )
     return Snapshot(graph, values.tensors, values.inline, dict(metadata or {}))
@@ -302,6 +302,14 @@ def _edges(walk: Walk, names: dict[str, int]) -> dict[str, Column]:
         "child_names": _column(name_numbers),
         "key_kinds": np.frombuffer(bytes(key_kinds), np.uint8),
     }
+
+
+def _slots(walk: Walk, names: dict[str, int]) -> Column:
+    """Return the column of the slot variables."""
+    rows = [
+        (s.optimizer, s.variable, _number(names, s.slot_name), s.slot_variable) for s in walk.slots
+    ]
+    return _column([number for row in rows for number in row])
 
 
 def _with_holes(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from checkpointable.errors import NotCheckpointableError
+from checkpointable.format.records import Slot
 from checkpointable.names import Paths, check_local_name, escape, join_all, shorten
 from checkpointable.trackable.base import Trackable
 from checkpointable.trackable.children import (
@@ -23,6 +24,7 @@ from checkpointable.trackable.children import (
     type_name,
 )
 from checkpointable.trackable.registry import adapter_of
+from checkpointable.trackable.slots import SlotTrackable, slots_of
 
 _TRACKABLE: Final = Kind.TRACKABLE
 _PLAIN: Final = Kind.PLAIN
@@ -80,6 +82,8 @@ class Walk:
         places: how many places a list or tuple has, where not all of them are children.
         omissions: what is no part of the graph, and what should be but cannot be stored.
         classifier: what it learned about types and containers.
+        slots: the slot variables of pairs of optimizer and variable that were both found. Those
+            that nothing else leads to come last among the nodes.
     """
 
     objects: list[Any]
@@ -88,6 +92,7 @@ class Walk:
     places: dict[int, int] = attrs.field(factory=dict)
     omissions: list[Omission] = attrs.field(factory=list)
     classifier: Classifier = attrs.field(factory=Classifier)
+    slots: list[Slot] = attrs.field(factory=list)
     _numbers: dict[int, int] = attrs.field(factory=dict)
     _parents: list[int] = attrs.field(factory=lambda: [0])
     _names: list[Key] = attrs.field(factory=lambda: [""])
@@ -102,6 +107,9 @@ class Walk:
         paths = Paths()
         for parent, name in zip(self._parents[1:], self._names[1:], strict=True):
             paths.add(parent, str(name))
+        for slot in self.slots:
+            if slot.slot_variable == len(paths):
+                paths.add_slot(slot.variable, slot.optimizer, slot.slot_name)
         return paths
 
     def path_of(self, omission: Omission) -> str:
@@ -110,11 +118,11 @@ class Walk:
 
     def owner_of(self, omission: Omission) -> tuple[Any, tuple[str, ...]]:
         """Return the nearest object above something passed over, and the names from there on."""
-        node, names = omission.node, (str(omission.name),)
+        node, names = omission.node, [str(omission.name)]
         while node and self.kinds[node] is not _TRACKABLE:
-            names = (str(self._names[node]), *names)
+            names.insert(0, str(self._names[node]))
             node = self._parents[node]
-        return self.objects[node], names
+        return self.objects[node], tuple(names)
 
     @property
     def untracked(self) -> list[Untracked]:
@@ -223,7 +231,31 @@ def _explore(found: Walk, attached: Sequence[tuple[str, object]]) -> list[Omissi
         if len(edges) < len(pairs) and (kind is _LIST or kind is _TUPLE):
             found.places[node] = len(obj)
         found.children.append(edges)
+    _add_slots(found)
     return doubtful
+
+
+def _add_slots(found: Walk) -> None:
+    """Add the slot variables of what was found, by optimizer, then by name, then by variable."""
+    optimizers = {cls for cls in set(map(type, found.objects)) if issubclass(cls, SlotTrackable)}
+    if not optimizers:
+        return
+    objects, numbers = found.objects, found._numbers
+    for optimizer, obj in enumerate(objects[:]):
+        table = slots_of(obj) if type(obj) in optimizers else None
+        if table is None:
+            continue
+        rows = [(numbers.get(id(variable)), slots) for variable, slots in table.rows()]
+        reached = sorted((r for r in rows if r[0] is not None), key=lambda row: row[0] or 0)
+        for name in table.names():
+            for variable, slots in reached:
+                if name in slots and variable is not None:
+                    node = numbers.setdefault(id(slots[name]), len(objects))
+                    if node == len(objects):
+                        objects.append(slots[name])
+                        found.kinds.append(_TRACKABLE)
+                        found.children.append(())
+                    found.slots.append(Slot(optimizer, variable, name, node))
 
 
 def _at(found: Walk, node: int, error: NotCheckpointableError) -> NotCheckpointableError:

@@ -18,6 +18,7 @@ from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.books import Books
 from checkpointable.restore.places import Names, Place, Rebinding
 from checkpointable.restore.plan import Array, Give, Issue, Plan, is_read_target
+from checkpointable.trackable.slots import keep_slot
 
 #: How many bytes of values that must be converted are held at a time.
 _CONVERTED_AT_ONCE: Final = 64 << 20
@@ -77,6 +78,8 @@ class Assignment:
             self._arrived(give, give.target)
         for give, value in self._other_values(source, others):
             self._hand_over(give, value, rebinding)
+        for slot in plan.slots:
+            keep_slot(slot.optimizer, slot.variable, slot.name, slot.live)
         for tensors in plan.tensors:
             values = {name: _read_any(source, n) for name, n in tensors.numbers.items()}
             refused = Refused(tensors.path, tensors.node, (tensors.live, ()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -22,8 +22,9 @@ from checkpointable.options import RestoreOptions
 from checkpointable.restore.places import Names
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.selection import Selection, Trail, find_start
-from checkpointable.restore.stored import CONTAINERS, OpenCheckpoint, StoredValues
-from checkpointable.trackable.base import tracking_of
+from checkpointable.restore.stored import CONTAINERS, OpenCheckpoint, StoredSlots, StoredValues
+from checkpointable.trackable.base import Variable, tracking_of
+from checkpointable.trackable.slots import SlotTrackable
 
 #: What a restore starts from: the root, and further named edges of the root's node.
 Roots = tuple[Any, Sequence[tuple[str, Any]]]
@@ -76,6 +77,10 @@ class Books:
         self.graph: ObjectGraph = source.graph
         self.options = options
         self.values = StoredValues(self.graph, self.checkpoint)
+        #: The slot variables that are part of this restore.
+        self.slots = StoredSlots(self.graph.slot_variables() if options.slots else ())
+        #: The paths of the matched nodes that slot variables hang on.
+        self.reached: dict[int, int] = {}
         self.selection = Selection(options.only, options.skip or ())
         self.start = find_start(self.graph, options.at, source.path)
         #: The stored save counter, the library's own, if it is part of this restore.
@@ -164,6 +169,8 @@ class Books:
                     bound.append(weakref.ref(live))
         for node, live in plan.satisfied:
             self._givers[id(live)] = (weakref.ref(live), node)
+        for node, path in plan.reached:
+            self.reached.setdefault(node, path)
         for owner, names in plan.edges:
             _note(self._edges, owner, names)
         for owner, names in plan.exempt:
@@ -212,7 +219,22 @@ class Books:
                 followed = self.selection.follow(trail, name)
                 if followed is not None:
                     queue.append((child, followed))
+        found.update(self._slots_pending(included))
         return {number for number in found - self.consumed if not self.is_empty(number)}
+
+    def _slots_pending(self, waiting: Mapping[int, bool]) -> Iterator[int]:
+        """Yield the values of slots whose optimizer or variable waits, if the other can be had."""
+        takers: dict[int, bool] = {}
+        for slot in self.slots.all if waiting else ():
+            if not any(waiting.get(end) for end in slot.ends):
+                continue
+            for end, kind in zip(slot.ends, (Variable, SlotTrackable), strict=True):
+                if end not in takers:
+                    is_bound = any(isinstance(live, kind) for live in self.bound_to(end))
+                    takers[end] = waiting.get(end, False) or (end in self.reached and is_bound)
+            if all(takers[end] for end in slot.ends):
+                attributes = self.graph.attributes(slot.slot_variable)
+                yield from (attribute.value for attribute in attributes)
 
     def is_empty(self, number: int) -> bool:
         """Tell whether a stored value is `None` or an empty container, which fails no match."""
@@ -247,7 +269,39 @@ class Books:
             if any(name not in mine for name, _ in theirs):
                 return False
             queue.extend((mine[name], child) for name, child in theirs)
-        return True
+        return self._covers_slots(seen, other)
+
+    def _covers_slots(self, pairs: set[tuple[int, int]], other: Books) -> bool:
+        """Tell whether for each slot variable that waits there, a slot variable waits here."""
+        partners: dict[int, set[int]] = {}
+        for node, counterpart in pairs:
+            partners.setdefault(counterpart, set()).add(node)
+        open_slots = [
+            slot
+            for slot in other.slots.all
+            if any(end in partners for end in slot.ends)
+            and all(end in partners or other.bound_to(end) for end in slot.ends)
+        ]
+        if not open_slots:
+            return True
+        nodes: dict[int, set[int]] = {}
+        for node in self.slots.by_node:
+            for live in self.bound_to(node):
+                nodes.setdefault(id(live), set()).add(node)
+        for slot in open_slots:
+            for end in slot.ends:
+                if end not in partners:
+                    bound = (nodes.get(id(live), set()) for live in other.bound_to(end))
+                    partners[end] = set().union(*bound)
+        mine = {(*slot.ends, slot.slot_name) for slot in self.slots.all}
+        return all(
+            any(
+                (variable, optimizer, slot.slot_name) in mine
+                for variable in partners[slot.variable]
+                for optimizer in partners[slot.optimizer]
+            )
+            for slot in open_slots
+        )
 
     def close_if_done(self, *, force: bool = False) -> None:
         """Close the checkpoint once none of its values waits any more.

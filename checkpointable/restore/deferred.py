@@ -216,11 +216,7 @@ def _overrides_children(owner: Any) -> bool:
 
 def _comes_silently(owner: Any, names: Names) -> bool:
     """Tell whether something may come there without an assignment to the owner."""
-    return (
-        len(names) > 1
-        or _overrides_children(owner)
-        or _is_container(_first(owner, names[0]))
-    )
+    return len(names) > 1 or _overrides_children(owner) or _is_container(_first(owner, names[0]))
 
 
 def _is_container(value: Any) -> bool:

@@ -117,7 +117,7 @@ def fit_tensor(info: TensorInfo, live: Array, options: RestoreOptions) -> Fit | 
         return Misfit(stored, found, remedy, skipped=options.shapes == "skip")
     name = array_dtype_name(live)
     cast = "" if info.dtype == name else f"{info.dtype} to {name}"
-    if cast and not _castable(info.dtype, live.dtype, options.casting):
+    if cast and not castable(info.dtype, live.dtype, options.casting):
         remedy = 'RestoreOptions(casting="same_kind") or "unsafe" converts it.'
         return Misfit(stored, found, remedy)
     return Fit(cast=cast) if cast else _SAME
@@ -218,7 +218,8 @@ def _is_text_of(info: TensorInfo | None, dtype: np.dtype[Any]) -> bool:
     return info is not None and info.shape == () and info.dtype[0] == dtype.kind in "SU"
 
 
-def _castable(stored: str, live: np.dtype[Any], casting: Any) -> bool:
+def castable(stored: str, live: np.dtype[Any], casting: Any) -> bool:
+    """Tell whether a kind of casting, in numpy's words, lets a stored dtype become a live one."""
     if stored in UNSIZED or live.kind in "OT":
         return False
     return bool(np.can_cast(numpy_dtype(stored), live, casting))

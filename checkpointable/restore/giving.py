@@ -91,6 +91,10 @@ class Giving:
         bound.append(live)
         self.plan.bound.append((node, live))
 
+    def bound_to(self, node: int) -> list[Any]:
+        """Return the live objects that a stored node was given to, in this run or before."""
+        return [*self._books.bound_to(node), *self._bound.get(node, ())]
+
     def own_values(self, item: Item, live: Any, node: int) -> None:
         """Plan to give an object its own values."""
         names = own_names(live)
@@ -176,11 +180,10 @@ class Giving:
 
     def foreign_above(self, place: Place | None, live: Any, path: int) -> None:
         """Plan to let the adapters of foreign objects above a place take back what comes there."""
-        while place is not None:
-            if not isinstance(place.holder, Trackable) and adapter_of(place.holder) is not None:
+        while place is not None and place.outer is not None:
+            if adapter_of(place.holder) is not None:
                 children = {**dict(adapted_children(place.holder)), place.key: live}
-                if place.outer is not None:
-                    self.plan.rebuilds.append(Rebuild(path, place.holder, place.outer, children))
+                self.plan.rebuilds.append(Rebuild(path, place.holder, place.outer, children))
             place, live = place.outer, place.holder
 
     def finished(self) -> Plan:

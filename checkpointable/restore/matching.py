@@ -15,6 +15,7 @@ from checkpointable.restore.giving import Giving, Item
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Issue, Plan, Wait
 from checkpointable.restore.selection import EVERYTHING, Trail
+from checkpointable.restore.slots import SlotMatching
 from checkpointable.restore.stored import CONTAINERS, Literal, Stored
 from checkpointable.trackable.base import Variable
 from checkpointable.trackable.children import Classifier, Kind
@@ -28,6 +29,7 @@ class Matcher:
         self._graph = books.graph
         self._values = books.values
         self._giving = Giving(books)
+        self._slots = SlotMatching(books, self._giving)
         self._root, attached = books.roots()
         self._attached = dict(attached)
         if books.start != 0:
@@ -55,7 +57,9 @@ class Matcher:
         self._giving.foreign_above(place, live, path)
         self._queue.append(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:
-            self._visit(self._queue.popleft())
+            while self._queue:
+                self._visit(self._queue.popleft())
+            self._queue.extend(self._slots.items())
         return self._giving.finished()
 
     def _visit(self, item: Item) -> None:
@@ -102,6 +106,7 @@ class Matcher:
         self._met[id(live), node] = item.trail.included
         if item.trail.included:
             self._giving.own_values(item, live, node)
+            self._slots.reach(node, live, item.path)
         self._match_children(item, live, node)
 
     def _match_children(self, item: Item, live: Any, node: int) -> None:

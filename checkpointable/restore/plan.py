@@ -74,6 +74,16 @@ class Fill:
 
 
 @attrs.frozen(slots=True, eq=False)
+class NewSlot:
+    """A slot variable to be created: the optimizer keeps it once it has its value."""
+
+    optimizer: Any
+    variable: Any
+    name: str
+    live: Any
+
+
+@attrs.frozen(slots=True, eq=False)
 class Compare:
     """Two stored values for one live object: the second is unused if it differs."""
 
@@ -117,6 +127,8 @@ class Plan:
         lacking: (object, names, reason) of live values that the stored node has none for.
         again: (value, place) pairs: further places of what may be replaced by another object.
         rebuilds: objects of foreign types in which something was matched.
+        reached: (stored node, path) pairs of what slot variables hang on.
+        slots: slot variables that there were none of yet.
     """
 
     gives: list[Give] = attrs.field(factory=list)
@@ -132,6 +144,8 @@ class Plan:
     lacking: list[tuple[Any, Names, str]] = attrs.field(factory=list)
     again: list[tuple[Any, Place]] = attrs.field(factory=list)
     rebuilds: list[Rebuild] = attrs.field(factory=list)
+    reached: list[tuple[int, int]] = attrs.field(factory=list)
+    slots: list[NewSlot] = attrs.field(factory=list)
     mismatched: list[Issue] = attrs.field(factory=list)
     split: list[Issue] = attrs.field(factory=list)
     cast: list[Issue] = attrs.field(factory=list)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from checkpointable.format.records import Attribute
+from checkpointable.format.records import Attribute, Slot
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, value_path
 from checkpointable.restore.books import Books, Waits
@@ -23,6 +23,7 @@ from checkpointable.restore.stored import CONTAINERS
 from checkpointable.trackable.base import Variable, peek_tracking
 from checkpointable.trackable.children import Kind
 from checkpointable.trackable.registry import own_tensors
+from checkpointable.trackable.slots import SlotTrackable
 
 #: The categories of a report, in the order in which it prints them.
 CATEGORIES: Final = (
@@ -35,6 +36,7 @@ _LINES: Final = 200
 _COMPARED: Final = 1000
 #: How many ways to one container are looked at.
 _WAYS: Final = 16
+_SLOTS_LEFT_OUT: Final = "left out by slots=False"
 _ABSENT: Final = "not in the checkpoint"
 
 
@@ -157,7 +159,8 @@ def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
     selected = dict(_selected(books, live))
     restored, missing = _live_values(books, live, selected)
     skipped = _issues(books, books.skipped)
-    skipped.extend(_left_out(live, selected, {entry.path for entry in skipped}))
+    skipped.extend(_left_out(books, live, selected, {entry.path for entry in skipped}))
+    skipped.extend(_slots_left_out(books, {entry.path for entry in skipped}))
     pending, unused = _stored_values(books, books.pending(waits))
     unused.extend(_issues(books, books.unused))
     return Report(
@@ -203,15 +206,34 @@ def _live_values(
     return matched, missing
 
 
-def _left_out(live: Walk, selected: Container[int], listed: Container[str]) -> Iterator[Entry]:
+def _left_out(
+    books: Books, live: Walk, selected: Container[int], listed: Container[str]
+) -> Iterator[Entry]:
     """Yield the live values that the options leave out and that are not listed already."""
+    slots = {slot.slot_variable for slot in live.slots} if not books.options.slots else ()
     for number, value in enumerate(live.objects):
         path = live.paths.shown(number) if number not in selected else ""
         if not path or not _has_value(value, live.kinds[number]) or path == SAVE_COUNTER:
             continue
         parts = path.split("/")
         if not any("/".join(parts[:n]) in listed for n in range(1, len(parts) + 1)):
-            yield Entry(path, *_dtype_and_shape(value), "left out by only or skip")
+            reason = _SLOTS_LEFT_OUT if number in slots else "left out by only or skip"
+            yield Entry(path, *_dtype_and_shape(value), reason)
+
+
+def _slots_left_out(books: Books, listed: Container[str]) -> Iterator[Entry]:
+    """Yield the stored slot variables that `slots=False` leaves out."""
+    if books.options.slots or not len(books.graph.slots):
+        return
+    found = {node: (paths, path) for node, paths, path in _reachable(books)}
+    for slot in books.graph.slot_variables():
+        if slot.slot_variable not in found and all(end in found for end in slot.ends):
+            (paths, variable), (_, optimizer) = (found[end] for end in slot.ends)
+            path = paths.shown(paths.add_slot(variable, optimizer, slot.slot_name))
+            for attribute in (
+                books.graph.attributes(slot.slot_variable) if path not in listed else ()
+            ):
+                yield _stored_entry(books, attribute, path, _SLOTS_LEFT_OUT)
 
 
 def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:
@@ -235,6 +257,9 @@ def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:
             if is_new and live.kinds[child] is not Kind.TRACKABLE:
                 edges.append((number, str(key), child))
             queue.append((child, followed))
+    for slot in live.slots if books.options.slots else ():
+        if all(included.get(end) for end in slot.ends):
+            included[slot.slot_variable] = True
     places = _places(books, live, edges)
     yield from ((number, places.get(number, [])) for number, is_in in included.items() if is_in)
 
@@ -291,13 +316,15 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
     """Return the stored values that wait, and those that no object can take."""
     pending: list[Entry] = []
     unused: list[Entry] = []
+    slots = {slot.slot_variable: slot for slot in books.slots.all}
     elsewhere = {issue.node for issue in books.mismatched}
     for node, paths, path in _reachable(books):
         for attribute in books.graph.attributes(node):
             is_open = attribute.value not in books.consumed and node not in elsewhere
             if is_open and not books.is_empty(attribute.value):
                 waits = attribute.value in outstanding
-                entry = _stored_entry(books, attribute, paths.shown(path), waits)
+                reason = "waits for its object" if waits else _why_unused(books, slots.get(node))
+                entry = _stored_entry(books, attribute, paths.shown(path), reason)
                 (pending if waits else unused).append(entry)
     return pending, unused
 
@@ -318,12 +345,25 @@ def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
                 continue
             if child not in included or not included[child][0]:
                 queue.append((child, paths.add(path, name), followed))
+    for slot in books.slots.all:
+        ends = [included.get(end, (False, 0)) for end in slot.ends]
+        if slot.slot_variable not in included and all(is_in for is_in, _ in ends):
+            (_, variable), (_, optimizer) = ends
+            number = paths.add_slot(variable, optimizer, slot.slot_name)
+            included[slot.slot_variable] = (True, number)
     yield from ((node, paths, path) for node, (is_in, path) in included.items() if is_in)
 
 
-def _stored_entry(books: Books, attribute: Attribute, path: str, waits: bool) -> Entry:
+def _why_unused(books: Books, slot: Slot | None) -> str:
+    """Return why no object can take a stored value, which may be that of a slot variable."""
+    optimizers = books.bound_to(slot.optimizer) if slot is not None else ()
+    if optimizers and not any(isinstance(live, SlotTrackable) for live in optimizers):
+        return "the object that kept this slot variable is no SlotTrackable in the program"
+    return "no object took it"
+
+
+def _stored_entry(books: Books, attribute: Attribute, path: str, reason: str) -> Entry:
     tensors = books.source.tensors
-    reason = "waits for its object" if waits else "no object took it"
     path = value_path("" if path == "(root)" else path, attribute.name) or path
     if attribute.value < len(tensors):
         info = tensors[attribute.value]

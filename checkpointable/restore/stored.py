@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
-from checkpointable.format.records import AttributeKind, NodeKind, ObjectGraph, TensorInfo
+from checkpointable.format.records import AttributeKind, NodeKind, ObjectGraph, Slot, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import VARIABLE_VALUE
 from checkpointable.restore.selection import Selection, Trail
@@ -72,6 +72,17 @@ class OpenCheckpoint:
         """Return a stored Python value."""
         is_inline = number >= len(self.source.tensors)
         return (self.source if is_inline else self.reopened()).value(number)
+
+
+class StoredSlots:
+    """The slot variables of one checkpoint, by the nodes that they hang on."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.all = slots
+        self.by_node: dict[int, list[Slot]] = {}
+        for slot in slots:
+            for node in slot.ends:
+                self.by_node.setdefault(node, []).append(slot)
 
 
 class StoredValues:

@@ -25,7 +25,7 @@ from checkpointable.trackable.contents import (
     container_kind,
     type_name,
 )
-from checkpointable.trackable.registry import adapted_children
+from checkpointable.trackable.registry import adapted_children, adapter_of
 from checkpointable.trackable.tracking import Owner, Tracking, peek_tracking
 
 __all__ = [
@@ -47,6 +47,9 @@ ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda _: "ABSENT", "__slot
 
 #: The key of the metadata of an attrs field that `tracked` makes.
 TRACKED_FIELD: Final = "checkpointable.tracked"
+
+#: Containers of exactly these types have no adapter.
+_EXACT: Final = frozenset({list, tuple, dict})
 
 #: A longer integer key has more than 4 KiB of decimals.
 _MAX_KEY_BITS: Final = 13_000
@@ -126,7 +129,7 @@ class Classifier(Contents):
         Raises:
             NotCheckpointableError: two keys of a dict have one name.
         """
-        if self._kind_of_type(type(container)) is Kind.ADAPTED:
+        if type(container) not in _EXACT and adapter_of(container) is not None:
             return [*adapted_children(container)]
         if isinstance(container, dict):
             return _dict_items(container, passed)

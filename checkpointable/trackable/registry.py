@@ -20,7 +20,7 @@ class Adapter:
     """
 
     def children(self, obj: Any) -> Mapping[str, object]:
-        """Return what `obj` leads to, by name: Trackables, arrays, plain values, containers of these.
+        """Return what `obj` leads to, by name: whatever could be an attribute of a Trackable.
 
         Containers and plain values may be made anew at each call: `restore` takes them back.
         """

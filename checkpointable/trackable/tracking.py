@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from checkpointable.trackable import waiting
+from checkpointable.trackable.slot_table import SlotTable
 
 
 class NoDependency:
@@ -42,18 +43,21 @@ class Tracking:
         restored: the order number of the latest restore that gave the object its values.
         edges: the same for the arrays and plain values that the object holds, by their names from
             the object on, through plain containers.
+        slots: the slot variables that an optimizer keeps.
     """
 
     declared: dict[str, Any] = attrs.field(factory=dict)
     untracked: set[str] = attrs.field(factory=set)
     restored: int = 0
     edges: dict[tuple[str | None, ...], int] = attrs.field(factory=dict)
+    slots: SlotTable | None = None
 
     def for_copy(self) -> Tracking | None:
-        """Return what a copy of the object inherits: what it declares, not what it was restored."""
-        if not self.declared and not self.untracked:
+        """Return what a copy of the object inherits: not what restores noted."""
+        if not self.declared and not self.untracked and self.slots is None:
             return None
-        return Tracking(declared=dict(self.declared), untracked=set(self.untracked))
+        slots = None if self.slots is None else self.slots.copied()
+        return Tracking(dict(self.declared), set(self.untracked), slots=slots)
 
 
 class Owner:
