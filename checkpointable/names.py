@@ -40,6 +40,15 @@ def escape(local_name: str) -> str:
     return local_name.replace(".", "..").replace("/", ".S")
 
 
+def unescape(component: str) -> str:
+    """Return the local name that a component of a path stands for.
+
+    >>> unescape("a.Sb..c")
+    'a/b.c'
+    """
+    return ".".join(part.replace(".S", "/") for part in component.split(".."))
+
+
 def join(parent: str, local_name: str) -> str:
     """Return the path of the child called `local_name` of the object at `parent`.
 

@@ -39,6 +39,24 @@ def _paths(value: str | os.PathLike[str] | tuple[str, ...] | list[str] | None) -
     return tuple(os.fspath(path).strip("/") for path in given)
 
 
+def _renames(value: Any) -> tuple[tuple[str, str], ...]:
+    """Bring a mapping of paths to pairs of paths without slashes at their ends."""
+    if value is None:
+        return ()
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if not isinstance(value, (Mapping, tuple)) or not all(
+        isinstance(path, str) for pair in pairs for path in pair
+    ):
+        raise TypeError(
+            f"rename is {value!r}, expected a mapping of paths in the program to paths in the"
+            " checkpoint, such as {'model/encoder': 'model/enc'}"
+        )
+    renames = tuple((today.strip("/"), older.strip("/")) for today, older in pairs)
+    if not all(path for pair in renames for path in pair):
+        raise ValueError("rename: the root has no name. Use at= to restore from a stored part.")
+    return renames
+
+
 def _path(value: str | None) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"at is {value!r}, expected an object path such as 'model/encoder'")
@@ -93,6 +111,9 @@ class RestoreOptions:
 
     Attributes:
         at: match the live root with the stored object at this path, not with the stored root.
+        rename: where the checkpoint has what the program has under another path: a mapping of
+            paths in the program to paths in the checkpoint. It holds before all else that says
+            where a value is found.
         only: restore what these paths lead to, and nothing else (a path, or several).
         skip: leave out what these paths lead to.
         casting: which dtype differences are bridged, in numpy's words: "no", "equiv", "safe",
@@ -111,6 +132,7 @@ class RestoreOptions:
     """
 
     at: str | None = attrs.field(default=None, converter=_path)
+    rename: tuple[tuple[str, str], ...] = attrs.field(default=None, converter=_renames)
     only: tuple[str, ...] | None = attrs.field(default=None, converter=_paths)
     skip: tuple[str, ...] | None = attrs.field(default=None, converter=_paths)
     casting: str = attrs.field(default="no", validator=_one_of(*_CASTING))

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from checkpointable.errors import CorruptCheckpointError
-from checkpointable.format.records import NodeKind, ObjectGraph
+from checkpointable.format.records import NodeKind
+
+
+class Nodes(Protocol):
+    """A stored graph: its nodes are numbers, 0 is the root."""
+
+    def kind(self, node: int, /) -> NodeKind:
+        """Return what stood at a node."""
+
+    def children(self, node: int, /) -> Sequence[tuple[str, int]]:
+        """Return the names and nodes of a node's children."""
+
+    def keys(self, node: int, /) -> Sequence[str | int]:
+        """Return the keys of a node's children."""
+
 
 #: What a leaf gives that is to be left out.
 LEFT_OUT: Final = object()
 
 
 def build_tree(
-    graph: ObjectGraph,
+    graph: Nodes,
     root: int,
     leaf: Callable[[int], Any],
     own_values: Callable[[int], Mapping[str, Any]] = lambda _: {},
@@ -58,7 +72,7 @@ def build_tree(
     return built[root]
 
 
-def _has_names(graph: ObjectGraph, node: int, leaf: Callable[[int], Any]) -> bool:
+def _has_names(graph: Nodes, node: int, leaf: Callable[[int], Any]) -> bool:
     """Tell whether a list has named edges beside its items, as only a root can have."""
     children = dict(graph.children(node)) if node == 0 else {}
     return any(
@@ -67,7 +81,7 @@ def _has_names(graph: ObjectGraph, node: int, leaf: Callable[[int], Any]) -> boo
     )
 
 
-def _items(graph: ObjectGraph, node: int, built: dict[int, Any]) -> Iterator[tuple[Any, Any]]:
+def _items(graph: Nodes, node: int, built: dict[int, Any]) -> Iterator[tuple[Any, Any]]:
     """Return keys and values; the place of what is left out of a list or tuple holds None."""
     children = dict(graph.children(node))
     keeps_places = graph.kind(node) in (NodeKind.LIST, NodeKind.TUPLE)
@@ -80,7 +94,7 @@ def _items(graph: ObjectGraph, node: int, built: dict[int, Any]) -> Iterator[tup
             yield key, None
 
 
-def _inner_first(graph: ObjectGraph, tuples: list[int], built: dict[int, Any]) -> Iterator[int]:
+def _inner_first(graph: Nodes, tuples: list[int], built: dict[int, Any]) -> Iterator[int]:
     """Yield tuple nodes so that a tuple comes after those that it holds."""
     done: set[int] = set()
     for start in tuples:

@@ -15,13 +15,15 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
-from checkpointable.format.records import ObjectGraph
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import SAVE_COUNTER, Paths
 from checkpointable.options import RestoreOptions
+from checkpointable.restore.grafts import GraftedGraph, Origin
+from checkpointable.restore.lookup import require_node
 from checkpointable.restore.places import Names
 from checkpointable.restore.plan import Issue, Plan
-from checkpointable.restore.selection import Selection, Trail, find_start
+from checkpointable.restore.renaming import Rule, components
+from checkpointable.restore.selection import Selection, Trail
 from checkpointable.restore.stored import CONTAINERS, OpenCheckpoint, StoredSlots, StoredValues
 from checkpointable.trackable.base import Variable, tracking_of
 from checkpointable.trackable.slots import SlotTrackable
@@ -74,7 +76,7 @@ class Books:
             raise IncompatibleCheckpointError(f"{source.path}: holds no object graph.")
         self.order = next(_order)
         self.checkpoint = OpenCheckpoint(source, reopen)
-        self.graph: ObjectGraph = source.graph
+        self.graph = GraftedGraph(source.graph)
         self.options = options
         self.values = StoredValues(self.graph, self.checkpoint)
         #: The slot variables that are part of this restore.
@@ -82,9 +84,17 @@ class Books:
         #: The paths of the matched nodes that slot variables hang on.
         self.reached: dict[int, int] = {}
         self.selection = Selection(options.only, options.skip or ())
-        self.start = find_start(self.graph, options.at, source.path)
+        at = options.at or ""
+        self.start = require_node(self.graph, 0, at, f"at={at!r}", source.path)
         #: The stored save counter, the library's own, if it is part of this restore.
         self.counter = dict(self.graph.children(0)).get(SAVE_COUNTER) if self.start == 0 else None
+        #: What `RestoreOptions(rename=)` says.
+        self.rename = [
+            Rule(components(today), (components(older),), is_forced=True)
+            for today, older in options.rename
+        ]
+        for _, older in options.rename:
+            require_node(self.graph, self.start, older, f"rename to {older!r}", source.path)
         self.paths = Paths()
         #: The numbers of the stored values that found a live one.
         self.consumed: set[int] = set()
@@ -92,6 +102,8 @@ class Books:
         self.waiting: weakref.WeakSet[Waits] = weakref.WeakSet()
         #: Whether a value was asked for after the checkpoint was closed, and it was gone.
         self.is_gone = False
+        #: Where the checkpoint has what the program has at these paths, as far as options ask.
+        self.origins: dict[str, Origin] = {}
         self.mismatched: list[Issue] = []
         self.split: list[Issue] = []
         self.cast: list[Issue] = []
@@ -216,10 +228,10 @@ class Books:
             if trail.included:
                 found.update(attribute.value for attribute in self.graph.attributes(node))
             for name, child in self.graph.children(node):
-                followed = self.selection.follow(trail, name)
+                followed = self.selection.follow(trail, name, self.graph.origin(node, name))
                 if followed is not None:
                     queue.append((child, followed))
-        found.update(self._slots_pending(included))
+        found.update(self._slots_pending({self.graph.base(n): i for n, i in included.items()}))
         return {number for number in found - self.consumed if not self.is_empty(number)}
 
     def _slots_pending(self, waiting: Mapping[int, bool]) -> Iterator[int]:

@@ -44,6 +44,7 @@ class Item:
         kind: what the live value is.
         fresh: whether the value has just been assigned where a stored one waited; it then gives
             way to the stored one, and is not written to.
+        graft: the stored node with what is there under other names (see `restore/grafts`).
     """
 
     place: Place | None
@@ -53,6 +54,12 @@ class Item:
     path: int
     trail: Trail
     fresh: bool = False
+    graft: int | None = None
+
+    @property
+    def view(self) -> Stored:
+        """The stored thing with what is there under other names: whose children are matched."""
+        return self.stored if self.graft is None else self.graft
 
     @property
     def node(self) -> int:
@@ -221,13 +228,13 @@ class Giving:
 
     def none(self, item: Item) -> None:
         """Let an empty place take an array or a plain value, and wait for an object (R-7)."""
-        node, value = item.node, self._values.get(item.stored)
-        if node >= 0 and self._values.holds_object(node):
+        node, value, view = item.node, self._values.get(item.stored), item.view
+        if isinstance(view, int) and self._values.holds_object(view):
             place = self.place(item)
-            self.plan.waits.append(Wait(place.owner, place.names, node, item.path, item.trail))
-        elif value is None:
-            self.fill(item, node)
-        elif not item.trail.included:
+            self.plan.waits.append(Wait(place.owner, place.names, view, item.path, item.trail))
+        elif value is None and isinstance(view, int):
+            self.fill(item, view)
+        elif not item.trail.included or value is None:
             return
         elif value.kind is AttributeKind.ARRAY and self._reuse_array(item):
             self.add_edge(item)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from checkpointable.names import SAVE_COUNTER
+from checkpointable.errors import IncompatibleCheckpointError
+from checkpointable.names import SAVE_COUNTER, join
 from checkpointable.restore.books import Books
 from checkpointable.restore.fit import Misfit, describe_live, describe_stored
 from checkpointable.restore.giving import Giving, Item
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Issue, Plan, Wait
+from checkpointable.restore.renaming import Renaming, Rule, rules_of
 from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.restore.slots import SlotMatching
 from checkpointable.restore.stored import CONTAINERS, Literal, Stored
@@ -36,6 +38,9 @@ class Matcher:
             self._attached.pop(SAVE_COUNTER, None)
         self._classifier = Classifier()
         self._queue: deque[Item] = deque()
+        self._renaming = Renaming(books.graph, self._classifier)
+        #: What classes say about older names.
+        self._rules: dict[type[Any], list[Rule]] = {}
         #: (live, node) pairs met in this run -> whether their own values were included.
         self._met: dict[tuple[int, int], bool] = {}
         #: The containers among them stay alive, so that no identity is used twice.
@@ -53,14 +58,57 @@ class Matcher:
             trail: the way to it.
             place: where the live value was assigned; `None` for the root.
         """
-        kind = self._classifier.kind(live)
         self._giving.foreign_above(place, live, path)
-        self._queue.append(Item(place, live, kind, node, path, trail, place is not None))
+        if place is None:
+            node = self._renamed_start(live, node)
+        kind = self._classifier.kind(live)
+        self._add(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:
             while self._queue:
                 self._visit(self._queue.popleft())
             self._queue.extend(self._slots.items())
         return self._giving.finished()
+
+    def _renamed_start(self, live: Any, node: int) -> int:
+        """Return the node to start with, as `RestoreOptions(rename=)` shows it (R-27).
+
+        Raises:
+            IncompatibleCheckpointError: a path of the option leads nowhere.
+        """
+        books, renaming = self._books, self._renaming
+        rules = books.rename
+        if not rules:
+            return node
+        start = renaming.graft(node, rules, self._held_by(live), "")
+        for rule in rules:
+            if renaming.find(start, rule.today) is None:
+                raise IncompatibleCheckpointError(
+                    f"{books.source.path}: rename: {'/'.join(rule.today)} lies inside a value,"
+                    " which the checkpoint holds as a whole. Name the value itself."
+                )
+        return start
+
+    def _held_by(self, live: Any) -> dict[str, Any]:
+        """Return what a live object or container leads to, by name."""
+        held = self._renaming.held_by(live)
+        return {**self._attached, **held} if live is self._root else held
+
+    def _class_rules(self, live: Any) -> list[Rule]:
+        """Return what the class of an object says about older names (R-26)."""
+        holder = self._books.holder() if live is self._root else live
+        rules = []
+        for cls in dict.fromkeys((type(live), type(holder))):
+            if cls not in self._rules:
+                self._rules[cls] = rules_of(cls)
+            rules += self._rules[cls]
+        return rules
+
+    def _add(self, item: Item) -> None:
+        """Let a live value be matched with a stored thing."""
+        stored = item.stored
+        if isinstance(stored, int) and self._graph.is_moved(stored):
+            item.stored, item.graft = self._graph.base(stored), stored
+        self._queue.append(item)
 
     def _visit(self, item: Item) -> None:
         kind = item.kind
@@ -82,7 +130,11 @@ class Matcher:
         path = self._books.paths.add(item.path, name)
         if item.trail is EVERYTHING:
             return path, EVERYTHING
-        trail = self._books.selection.follow(item.trail, name)
+        view = item.view
+        origin = self._graph.origin(view, name) if isinstance(view, int) else None
+        if origin is not None:
+            self._books.origins[join(item.trail.path, name)] = origin
+        trail = self._books.selection.follow(item.trail, name, origin)
         if trail is None:
             node = child if isinstance(child, int) else -1
             self._giving.plan.skipped.append(Issue(path, "left out by only or skip", node))
@@ -96,18 +148,24 @@ class Matcher:
             if isinstance(live, Variable) and value is not None:
                 self._giving.variable(item, live, value)
             return
-        met = self._met.get((id(live), node))
+        key = (id(live), node if item.graft is None else item.graft)
+        met = self._met.get(key)
         if met or (met is not None and not item.trail.included):
             return
         if met is None:
-            if self._books.is_bound(node, live):
+            if item.graft is None and self._books.is_bound(node, live):
                 return
             self._giving.bind(item, live, node)
-        self._met[id(live), node] = item.trail.included
+        self._met[key] = item.trail.included
         if item.trail.included:
             self._giving.own_values(item, live, node)
             self._slots.reach(node, live, item.path)
-        self._match_children(item, live, node)
+        view = node if item.graft is None else item.graft
+        rules = self._class_rules(live)
+        if rules:
+            view = self._renaming.graft(view, rules, self._held_by(live), item.trail.stored)
+            item.graft = view
+        self._match_children(item, live, view)
 
     def _match_children(self, item: Item, live: Any, node: int) -> None:
         stored = self._graph.children(node)
@@ -138,7 +196,7 @@ class Matcher:
         counter = self._attached.get(SAVE_COUNTER)
         if counter is not None:
             path = self._books.paths.add(item.path, SAVE_COUNTER)
-            self._queue.append(Item(None, counter, Kind.TRACKABLE, child, path, EVERYTHING))
+            self._add(Item(None, counter, Kind.TRACKABLE, child, path, EVERYTHING))
 
     def _enqueue(self, item: Item, owner: Any, name: str, live: Any, child: Stored) -> None:
         """Follow an edge from an object."""
@@ -147,7 +205,7 @@ class Matcher:
             kind = self._classifier.kind(live)
             is_object = kind is Kind.TRACKABLE
             place = None if is_object else Place(owner, (name,), owner, name)
-            self._queue.append(Item(place, live, kind, child, *followed))
+            self._add(Item(place, live, kind, child, *followed))
 
     def _enqueue_item(self, item: Item, name: str, key: Any, live: Any, child: Stored) -> None:
         """Follow an edge from a container."""
@@ -157,7 +215,7 @@ class Matcher:
             place = self._giving.place(item).item(item.live, name, key)
             # An object that has just come is restored where it is, with all that it holds.
             fresh = item.fresh and item.kind is not Kind.ADAPTED
-            self._queue.append(Item(place, live, kind, child, *followed, fresh))
+            self._add(Item(place, live, kind, child, *followed, fresh))
 
     def _wait_at(self, item: Item, owner: Any, names: Names, child: Stored) -> None:
         followed = self._follow(item, str(names[-1]), child)
@@ -173,7 +231,7 @@ class Matcher:
         value = self._values.get(item.stored)
         if value is not None and value.info is None and _has_items(value.plain):
             self._giving.consume(value)
-        for name, child in self._values.items(item.stored):
+        for name, child in self._values.items(item.view):
             if name in live_items:
                 self._enqueue_item(item, name, *live_items[name], child)
             elif self._match_attached(item, name, child):
@@ -183,14 +241,15 @@ class Matcher:
                 self._giving.plan.unused.append(Issue(path, "the live container has no such item"))
             elif self._values.holds_object(child):
                 self._wait_for_item(item, name, child)
-        stored = {name for name, _ in self._values.items(item.stored)}
+        stored = {name for name, _ in self._values.items(item.view)}
         if item.kind is Kind.PLAIN and stored.issuperset(live_items):
             self._giving.add_edge(item)
 
     def _met_again(self, item: Item) -> bool:
         """Tell whether this container was matched with this node before in this run."""
-        key = (id(item.live), item.node)
-        if item.node < 0 or key not in self._met:
+        view = item.view
+        key = (id(item.live), view if isinstance(view, int) else -1)
+        if key[1] < 0 or key not in self._met:
             self._met[key] = True
             self._alive.append(item.live)
             return False
@@ -215,10 +274,11 @@ class Matcher:
 
     def _match_items(self, item: Item) -> None:
         """Match a plain container item by item, or fill it if it is empty."""
-        if item.live or not isinstance(item.stored, int):
+        view = item.view
+        if item.live or not isinstance(view, int):
             self._match_container(item)
         else:
-            self._match_empty_container(item, item.stored)
+            self._match_empty_container(item, view)
 
     def _match_empty_container(self, item: Item, node: int) -> None:
         """Fill an empty container, or let its items wait for the objects among them (R-8)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any, Final
 
 import attrs
@@ -12,7 +12,7 @@ import numpy as np
 
 from checkpointable.format.records import Attribute, Slot
 from checkpointable.graph.walk import Walk, walk
-from checkpointable.names import SAVE_COUNTER, Paths, value_path
+from checkpointable.names import SAVE_COUNTER, Paths, join, value_path
 from checkpointable.restore.books import Books, Waits
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
@@ -223,7 +223,7 @@ def _left_out(
 
 def _slots_left_out(books: Books, listed: Container[str]) -> Iterator[Entry]:
     """Yield the stored slot variables that `slots=False` leaves out."""
-    if books.options.slots or not len(books.graph.slots):
+    if books.options.slots or not books.graph.slot_variables():
         return
     found = {node: (paths, path) for node, paths, path in _reachable(books)}
     for slot in books.graph.slot_variables():
@@ -251,7 +251,8 @@ def _selected(books: Books, live: Walk) -> Iterator[tuple[int, list[Any]]]:
         is_new = number not in included
         included[number] = trail.included
         for key, child in live.children[number]:
-            followed = books.selection.follow(trail, str(key))
+            origin = books.origins.get(join(trail.path, str(key))) if books.origins else None
+            followed = books.selection.follow(trail, str(key), origin)
             if followed is None or (number == 0 and key == SAVE_COUNTER):
                 continue
             if is_new and live.kinds[child] is not Kind.TRACKABLE:
@@ -387,13 +388,30 @@ def _misfits(books: Books, issues: Iterable[Issue]) -> list[Entry]:
 
 
 def _suggest(entries: list[Entry], others: Sequence[Entry]) -> list[Entry]:
-    """Add to the first entries the paths of others of the same dtype and shape, nearest first."""
+    """Add to the first entries the paths of others that they may have been, nearest first.
+
+    These are values of the same dtype and shape, and values of any kind whose path is spelled
+    much alike.
+    """
     suggested = []
     for entry in entries[:_SHOWN]:
-        alike = [o for o in others[:_COMPARED] if o.dtype is not None and _kind(o) == _kind(entry)]
-        alike.sort(key=lambda o: -SequenceMatcher(None, o.path, entry.path).ratio())
-        suggested.append(attrs.evolve(entry, candidates=tuple(o.path for o in alike[:3])))
+        compared = others[:_COMPARED]
+        alike = [o.path for o in compared if o.dtype is not None and _kind(o) == _kind(entry)]
+        alike.sort(key=lambda path: -SequenceMatcher(None, path, entry.path).ratio())
+        misspelt = [o.path for o in compared if is_misspelt(o.path, entry.path)]
+        candidates = tuple(dict.fromkeys([*alike[:3], *misspelt]))[:3]
+        suggested.append(attrs.evolve(entry, candidates=candidates))
     return suggested + entries[_SHOWN:]
+
+
+def is_misspelt(path: str, other: str) -> bool:
+    """Tell whether two paths differ in one component only, and that is spelled much alike."""
+    pairs = zip(path.split("/"), other.split("/"), strict=False)
+    differing = [pair for pair in pairs if pair[0] != pair[1]]
+    if len(differing) != 1 or path.count("/") != other.count("/"):
+        return False
+    a, b = (name.lower().replace("_", "") for name in differing[0])
+    return min(len(a), len(b)) > 2 and bool(get_close_matches(a, [b], cutoff=0.7))
 
 
 def _kind(entry: Entry) -> tuple[Any, Any]:
@@ -401,9 +419,15 @@ def _kind(entry: Entry) -> tuple[Any, Any]:
 
 
 def _with_hint(entry: Entry) -> str:
+    """Return how an assertion names a value, with what it may have been called before."""
     if not entry.candidates or entry.reason != _ABSENT:
         return str(entry)
-    return f"{entry}; it holds {entry.candidates[0]} of the same dtype and shape. Renamed?"
+    nearest = entry.candidates[0]
+    if is_misspelt(nearest, entry.path):
+        return f"{entry}; it holds {nearest}. Misspelt, or renamed? See Trackable.renamed."
+    return (
+        f"{entry}; it holds {nearest} of the same dtype and shape. Renamed? See Trackable.renamed."
+    )
 
 
 def _tree(category: str, entries: Sequence[Entry]) -> Iterator[str]:

@@ -24,11 +24,12 @@ from checkpointable.graph.walk import walk
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
 from checkpointable.restore.books import Books
+from checkpointable.restore.lookup import unknown_paths
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.report import Report, build_report
-from checkpointable.restore.selection import Trail, unknown_paths
+from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable
 
@@ -62,8 +63,8 @@ class Restoration:
         with waiting.quiet(), _without_collections():
             books = self.books
             root, _ = books.roots()
-            self._warn_of_unknown_paths()
             plan = self._match(root, books.start, 0, books.selection.start())
+            self._warn_of_unknown_paths()
             if plan.mismatched:
                 raise self._unfit(plan.mismatched)
             if books.options.verify == "first":
@@ -145,7 +146,7 @@ class Restoration:
             live = walk(*books.roots())
             return any(path == live.paths.full(number) for number in range(len(live.objects)))
 
-        unknown = unknown_paths(books.selection, books.graph, books.start, is_live)
+        unknown = unknown_paths(books.selection, books.graph, books.start, is_live, books.origins)
         if unknown:
             warn(
                 f"{books.source.path}: {', '.join(unknown)} leads to nothing that is stored. Paths"

@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 
-from checkpointable.format.records import AttributeKind, NodeKind, ObjectGraph, Slot, TensorInfo
+from checkpointable.format.records import AttributeKind, NodeKind, Slot, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import VARIABLE_VALUE
+from checkpointable.restore.grafts import GraftedGraph
 from checkpointable.restore.selection import Selection, Trail
 
 #: The plain containers, each matched as a whole or item by item.
@@ -88,7 +89,7 @@ class StoredSlots:
 class StoredValues:
     """Reads off what the nodes of one checkpoint hold."""
 
-    def __init__(self, graph: ObjectGraph, checkpoint: OpenCheckpoint) -> None:
+    def __init__(self, graph: GraftedGraph, checkpoint: OpenCheckpoint) -> None:
         self._graph = graph
         self._checkpoint = checkpoint
         self._holds_object: dict[int, bool] = {}
@@ -145,7 +146,7 @@ class StoredValues:
             if trail.included or self._graph.kind(inner) is not NodeKind.VALUE:
                 found.add(inner)
             for name, child in self._graph.children(inner):
-                followed = selection.follow(trail, name)
+                followed = selection.follow(trail, name, self._graph.origin(inner, name))
                 if followed is not None:
                     queue.append((child, followed))
         return found

@@ -17,6 +17,7 @@ from checkpointable.names import VARIABLE_VALUE, check_local_name
 from checkpointable.trackable import children, waiting
 from checkpointable.trackable.array_value import ArrayValue
 from checkpointable.trackable.children import ABSENT, Classifier, check_storable
+from checkpointable.trackable.declarations import check_declarations
 from checkpointable.trackable.generated import (
     check_base_order,
     unwrap_frozen_fields,
@@ -67,6 +68,9 @@ class Trackable(Owner):
     Attributes:
         state_attributes: names of attributes that are state though they are not Trackables:
             arrays, numbers, lists ... Those of all base classes count.
+        renamed: paths of today, relative to the object, and for each its path in older checkpoints,
+            or a tuple of these, newest first. What lies below moves along. Those of all base
+            classes count.
         declares_all: whether every attribute is state whose name begins with no underscore.
 
     Example:
@@ -83,6 +87,7 @@ class Trackable(Owner):
     __slots__ = ()
 
     state_attributes: ClassVar[tuple[str, ...]] = ()
+    renamed: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     declares_all: ClassVar[bool] = False
 
     trackable_children = children.trackable_children
@@ -201,11 +206,7 @@ class Trackable(Owner):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        names = cls.__dict__.get("state_attributes", ())
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(
-                f"{cls.__qualname__}.state_attributes is {names!r}, expected a tuple of names"
-            )
+        check_declarations(cls)
         check_base_order(cls)
         wrap_post_init(cls)
 
