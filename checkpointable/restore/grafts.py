@@ -17,15 +17,30 @@ from checkpointable.format.records import Attribute, NodeKind, ObjectGraph, Slot
 
 @attrs.frozen(slots=True)
 class Origin:
-    """Where the checkpoint has what an edge of a graft leads to.
+    """Where the checkpoint has what an edge of the program leads to; or the other way round.
 
     Attributes:
-        path: its path in the checkpoint; `None` where the edge itself was not moved.
-        below: the paths of what was moved to places behind the edge.
+        path: its path there; `None` where the edge itself was not moved.
+        below: the paths there of what was moved, and lies behind the edge here.
     """
 
     path: str | None
     below: tuple[str, ...] = ()
+
+
+def moved_to(origins: Mapping[str, Origin]) -> dict[str, Origin]:
+    """Return where the program has what stands at paths of the checkpoint.
+
+    Args:
+        origins: where the checkpoint has what stands at paths of the program.
+    """
+    moved = {o.path: today for today, o in origins.items() if o.path is not None}
+    below: dict[str, list[str]] = {}
+    for stored, today in moved.items():
+        parts = stored.split("/")
+        for length in range(1, len(parts)):
+            below.setdefault("/".join(parts[:length]), []).append(today)
+    return {path: Origin(moved.get(path), tuple(below.get(path, ()))) for path in (*moved, *below)}
 
 
 @attrs.frozen(slots=True)

@@ -107,8 +107,8 @@ class Renaming:
         for rule, older, target in moves:
             change = top.at(rule.today)
             change.target, change.origin = target, "/".join((stored_path, *older)).lstrip("/")
-        for path in _left_behind([(rule.today, older) for rule, older, _ in moves]):
-            if not self._is_live(live, path):
+        for today, path in _left_behind([(rule.today, older) for rule, older, _ in moves]):
+            if _is_wrapped(today, path) or not self._is_live(live, path):
                 top.at(path).is_removed = True
         return self._apply(node, top)
 
@@ -122,8 +122,8 @@ class Renaming:
 
     def _applies(self, node: int, today: Path, older: Path, live: dict[str, Any]) -> bool:
         """Tell whether a declared rule applies: the file lacks one name, the program the other."""
-        is_wrapped = today[: len(older)] == older  # the object now holds what it was itself
-        return self.find(node, today) is None and (is_wrapped or not self._is_live(live, older))
+        is_free = _is_wrapped(today, older) or not self._is_live(live, older)
+        return is_free and self.find(node, today) is None
 
     def find(self, node: int | None, path: Path) -> int | None:
         """Return the stored node at a path; what is inside a plain value is no node."""
@@ -173,13 +173,18 @@ class Renaming:
         return self._graph.graft(node, list(children.items()), origins)
 
 
-def _left_behind(moves: list[tuple[Path, Path]]) -> Iterator[Path]:
-    """Yield the paths under which nothing is looked for any more, once all has moved."""
-    for _, older in moves:
-        yield older
-        for today, around in moves:
+def _is_wrapped(today: Path, older: Path) -> bool:
+    """Tell whether an object at the older path now holds what it was itself."""
+    return today[: len(older)] == older
+
+
+def _left_behind(moves: list[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
+    """Yield what has moved, with the paths under which nothing is looked for any more."""
+    for today, older in moves:
+        yield today, older
+        for moved_to, around in moves:
             if len(around) < len(older) and older[: len(around)] == around:
-                yield today + older[len(around) :]
+                yield today, moved_to + older[len(around) :]
 
 
 def _origins(change: _Change) -> Iterator[str]:

@@ -16,6 +16,7 @@ from checkpointable.names import SAVE_COUNTER, Paths, join, value_path
 from checkpointable.restore.books import Books, Waits
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
+from checkpointable.restore.grafts import moved_to
 from checkpointable.restore.places import OWN_TENSORS, Names, is_given_after
 from checkpointable.restore.plan import Issue
 from checkpointable.restore.selection import Trail
@@ -333,6 +334,7 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
 def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
     """Yield the stored nodes that the options include, with their paths."""
     graph, paths, start = books.graph, Paths(), books.start
+    moved = moved_to(books.origins)
     included: dict[int, tuple[bool, int]] = {}
     queue: deque[tuple[int, int, Trail]] = deque([(start, 0, books.selection.start())])
     while queue:
@@ -341,7 +343,8 @@ def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
             continue
         included[node] = (trail.included, included.get(node, (False, path))[1])
         for name, child in graph.children(node):
-            followed = books.selection.follow(trail, name)
+            today = moved.get(join(trail.stored, name)) if moved else None
+            followed = books.selection.follow_stored(trail, name, today)
             if followed is None or (node == start == 0 and name == SAVE_COUNTER):
                 continue
             if child not in included or not included[child][0]:

@@ -43,7 +43,7 @@ class Selection:
         return Trail("", self.only is None or "" in self.only, "")
 
     def follow(self, trail: Trail, local_name: str, origin: Origin | None = None) -> Trail | None:
-        """Return the trail behind an edge; `None` if the edge is cut.
+        """Return the trail behind an edge of the program; `None` if the edge is cut.
 
         Args:
             trail: the trail before it.
@@ -52,21 +52,45 @@ class Selection:
         """
         if trail is EVERYTHING:
             return trail
-        path = join(trail.path, local_name)
         stored = join(trail.stored, local_name)
-        moved: tuple[str, ...] = ()
-        if origin is not None:
-            stored, moved = stored if origin.path is None else origin.path, origin.below
-        only, paths = self.only or (), (path, stored) if path != stored else (path,)
-        if any(covers(self.skip, p) for p in paths):
+        if origin is None:
+            return self._behind(join(trail.path, local_name), stored, (), trail.included)
+        stored = stored if origin.path is None else origin.path
+        return self._behind(join(trail.path, local_name), stored, origin.below, trail.included)
+
+    def follow_stored(self, trail: Trail, local_name: str, today: Origin | None) -> Trail | None:
+        """Return the trail behind an edge of the checkpoint; `None` if the edge is cut.
+
+        Args:
+            trail: the trail before it.
+            local_name: its name in the checkpoint.
+            today: where the program has what it leads to, if not under that name.
+        """
+        if trail is EVERYTHING:
+            return trail
+        path, stored = join(trail.path, local_name), join(trail.stored, local_name)
+        if today is None:
+            return self._behind(path, stored, (), trail.included)
+        path = path if today.path is None else today.path
+        return self._behind(path, stored, today.below, trail.included)
+
+    def _behind(
+        self, path: str, stored: str, moved: tuple[str, ...], included: bool
+    ) -> Trail | None:
+        """Return the trail at a place; what lies behind it may have moved from or to others."""
+        only, skip = self.only or (), self.skip
+        paths = (path,) if path == stored else (path, stored)
+        if any(covers(skip, p) for p in paths):
             return None
-        included = trail.included or any(covers(only, p) for p in paths)
-        leads_on = any(leads_to(p, only) for p in paths) or any(
-            covers(only, p) or leads_to(p, only) for p in moved
-        )
-        if not included and not leads_on:
+        included = included or any(covers(only, p) for p in paths)
+        if not included and not _says_more(only, paths, moved):
             return None
-        says_more = any(leads_to(p, self.skip) for p in paths) or any(
-            covers(self.skip, p) or leads_to(p, self.skip) for p in moved
-        )
-        return Trail(path, included, stored) if says_more or not included else EVERYTHING
+        is_open = not included or _says_more(skip, paths, moved)
+        return Trail(path, included, stored) if is_open else EVERYTHING
+
+
+def _says_more(prefixes: tuple[str, ...], paths: tuple[str, ...], moved: tuple[str, ...]) -> bool:
+    """Tell whether some of the prefixes lie behind a place."""
+    return any(leads_to(path, prefixes) for path in paths) or any(
+        covers(prefixes, path) or leads_to(path, prefixes) for path in moved
+    )

@@ -1,7 +1,6 @@
 """`TrackableView`, and the warning about undeclared state."""
 
 import dataclasses
-import random
 import types
 import warnings
 from typing import Any
