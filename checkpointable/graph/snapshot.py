@@ -184,7 +184,11 @@ class _Values:
         return 1
 
     def _add_adapted(self, node: int, obj: Any) -> int:
-        given = self._ask(node, partial(own_tensors, obj))
+        try:
+            given = self._ask(node, partial(own_tensors, obj))
+        except NotCheckpointableError as error:
+            path = self._walk.paths.full(node)
+            raise NotCheckpointableError(f"{shorten(path)}: {error.message}", path=path) from None
         both = [name for name, _ in self._walk.children[node] if name in given]
         if both:
             raise self._refusal(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from checkpointable.trackable.base import Trackable, peek_tracking
-from checkpointable.trackable.registry import adapted_children, adapter_of
+from checkpointable.trackable.registry import adapted_children, adapter_of, restore_adapted
 
 #: The names that lead from a Trackable to a value: attribute, then keys of plain containers and
 #: names in foreign objects. `None` leads from a `Checkpoint` to its root, where that is no
@@ -195,9 +195,7 @@ class _Edit:
 
 
 def _edit_of_foreign(obj: Any, values: dict[str, Any], path: int) -> _Edit:
-    adapter = adapter_of(obj)
-    make = partial(adapter.restore, obj) if adapter is not None else lambda _: obj
-    return _Edit(obj, values, make, path)
+    return _Edit(obj, values, partial(restore_adapted, obj), path)
 
 
 def _position(holder: tuple[Any, ...], key: Any) -> int:

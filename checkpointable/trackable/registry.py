@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
+import numpy as np
 import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
@@ -37,8 +38,8 @@ class Adapter:
 
         Args:
             obj: the object as it is.
-            tensors: new arrays under the names that `serialize` gave, and all children under
-                theirs, as they are now that they have been restored.
+            tensors: all that `serialize` and `children` give, by name, as it is now: new arrays,
+                children that were replaced, and what was left as it was.
 
         Returns:
             `obj` itself, or another object, which then takes its place in all its owners.
@@ -145,6 +146,22 @@ def own_tensors(obj: object) -> Mapping[str, Any]:
     """
     adapter = adapter_of(obj)
     return {} if adapter is None else checked_names(obj, adapter.serialize(obj), "serialize")
+
+
+def restore_adapted(obj: object, values: Mapping[str, Any]) -> Any:
+    """Give an object to its adapter, with its children and tensors; those not given as they are.
+
+    Returns:
+        the object, or what takes its place.
+    """
+    adapter = adapter_of(obj)
+    if adapter is None:
+        return obj
+    complete = dict(values)
+    for name, tensor in own_tensors(obj).items():
+        if name not in complete:
+            complete[name] = np.asarray(tensor() if callable(tensor) else tensor)
+    return adapter.restore(obj, complete)
 
 
 def checked_names(obj: object, given: object, method: str) -> Mapping[str, Any]:

@@ -217,9 +217,7 @@ class TestSaving:
         model, optimizer = trained()
         live = ckpt.Checkpoint(model=model, optimizer=optimizer)
         optimizer.add_slot(model.b, "count", np.ones(1)).__init__(shape=(1,))
-        with pytest.raises(
-            ckpt.NotCheckpointableError, match=r"OPTIMIZER_SLOT/optimizer/count"
-        ):
+        with pytest.raises(ckpt.NotCheckpointableError, match=r"OPTIMIZER_SLOT/optimizer/count"):
             live.write(tmp_path / "m")
 
 
