@@ -4,6 +4,7 @@ The names below are the whole public interface; `docs/quickstart.md` shows how t
 """
 
 from checkpointable.checkpoint import Checkpoint
+from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
 from checkpointable.errors import (
     CheckpointError,
@@ -22,6 +23,7 @@ from checkpointable.errors import (
     UnsupportedFormatError,
 )
 from checkpointable.format.source import Finding
+from checkpointable.graph.difference import ChangedValue, Difference, MovedValue, ValueSummary
 from checkpointable.graph.view import TrackableView
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
@@ -46,14 +48,17 @@ from checkpointable.trackable.state import PythonState
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChangedValue",
     "Checkpoint",
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointView",
     "CheckpointWarning",
     "CorruptCheckpointError",
+    "Difference",
     "DirectoryInUseError",
     "Entry",
     "Finding",
@@ -61,6 +66,7 @@ __all__ = [
     "InitializationOnlyStatus",
     "LoadStatus",
     "MissingDependencyError",
+    "MovedValue",
     "NoDependency",
     "NotCheckpointableError",
     "PythonState",
@@ -75,8 +81,11 @@ __all__ = [
     "UndeclaredStateWarning",
     "UnmatchedError",
     "UnsupportedFormatError",
+    "ValueSummary",
     "Variable",
+    "ViewDifference",
     "checkpoint_exists",
+    "diff",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -276,7 +276,8 @@ def _root_kind(root: object) -> Kind:
     if isinstance(root, (list, tuple, dict)):
         return container_kind(root)
     raise NotCheckpointableError(
-        f"the root is a {type_name(root)}, expected a Trackable, a list, a tuple or a dict."
+        f"the root is a {type_name(root)}, expected a Trackable, a list, a tuple or a dict. Give"
+        " other values by name: Checkpoint(value=value)."
     )
 
 

@@ -29,7 +29,8 @@ FLOORS: dict[str, set[str]] = {
     "restore": BRIDGE,
     "checkpoint": BRIDGE | {"restore"},
     "reading": BRIDGE | {"restore"},
-    "__init__": BRIDGE | {"restore", "checkpoint", "reading"},
+    "comparing": BRIDGE | {"checkpoint"},
+    "__init__": BRIDGE | {"restore", "checkpoint", "reading", "comparing"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes"}
