@@ -98,16 +98,16 @@ def _pairs(old: _Values, new: _Values) -> Iterator[tuple[_Key, _Key]]:
 def _other_first_way(old: _Values, key: _Key, new: _Values) -> _Key | None:
     """Return the value of a place to which several ways lead, where another comes first now.
 
-    The order of attributes decides which way is the first, and is no difference.
+    The order of attributes decides which way is the first, and is no difference: each way must
+    lead to the same place on both sides.
     """
     address, name = key
     node = new.located.find(address)
     if node is None:
         return None
     other = (new.located.by_node[node], name)
-    is_free = other in new.numbers and other not in old.numbers
     leads_back = old.located.find(other[0]) == old.located.by_address[address]
-    return other if is_free and leads_back else None
+    return other if leads_back and other in new.numbers else None
 
 
 def _moves(

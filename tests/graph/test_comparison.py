@@ -16,7 +16,7 @@ from checkpointable.graph.side import Side, live_side
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import walk
 from checkpointable.trackable.base import Trackable, Variable
-from tests.graph.models import graphs, naive_escape
+from tests.graph.models import Node, graphs, naive_escape
 from tests.graph.stored_slots import with_slots
 from tests.graph.test_addresses import node
 
@@ -145,6 +145,30 @@ def test_the_order_of_names_is_no_difference() -> None:
     other = node(w=Variable([1.0, 5.0]), step=1)
     (change,) = difference(node(x=shared, y=shared), node(y=other, x=other)).changed
     assert ("x/w", "y/w", 3.0) == (change.before.path, change.path, change.largest)
+
+
+@given(graphs(), st.randoms())
+def test_no_order_of_names_is_a_difference(root: Trackable, random: Any) -> None:
+    """Whatever is shared, and under however many names: no order of attributes matters."""
+    graph = take_snapshot(walk(root))
+    for obj in walk(root).objects:
+        if type(obj) is Node:
+            children = dict(obj.trackable_children())
+            for name in random.sample([*children], len(children)):
+                delattr(obj, name)
+                obj.track(name, children[name])
+
+    assert not compare(live_side(graph, "old"), live_side(take_snapshot(walk(root)), "new"))
+
+
+def test_what_is_shared_now_is_removed() -> None:
+    """Two arrays that become one under both names: one of them is gone, whichever comes first."""
+    one, two = np.zeros(2), np.ones(2)
+    for after in (node(x=two, y=two), node(y=two, x=two)):
+        found = difference(node(x=one, y=two), after)
+        assert 1 == len(found.removed) + len(found.moved)
+        assert [] == found.added
+    assert ["x"] == [entry.path for entry in difference(node(x=one, y=two), after).removed]
 
 
 def test_what_is_no_longer_shared_is_added() -> None:

@@ -42,6 +42,14 @@ def test_of_unequal_numbers_the_nearest_are_taken() -> None:
     assert {} == pairs([], ["a"])
 
 
+def test_many_find_their_own_beginning() -> None:
+    """Of 300 new paths, 150 old ones find those that begin as they do."""
+    old = [f"layers/{i}/b" for i in range(0, 300, 2)]
+    new = [f"layers/{i}/bias" for i in range(300)]
+
+    assert {path: f"{path}ias" for path in old} == pairs(old, new)
+
+
 @given(PATHS, PATHS, st.randoms())
 def test_every_path_once_and_the_same_both_ways(
     old: list[str], new: list[str], random: st.DataObject
