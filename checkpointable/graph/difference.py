@@ -59,9 +59,10 @@ class ChangedValue:
         before: what it was.
         after: what it is.
         largest: the largest absolute difference between two elements in the same place. NaN if
-            one of them alone is NaN somewhere; infinite if one of them alone is infinite; 0.0 if
-            all are equal as numbers, but not bit for bit, as -0.0 and 0.0. `None` for what can
-            not be subtracted: plain values, texts, dates, bytes, and where the shapes differ.
+            somewhere one side alone is NaN; infinite if one side alone is infinite, or both with
+            different signs; 0.0 if all are equal as numbers, but not bit for bit, as -0.0 and
+            0.0. `None` for what can not be subtracted: plain values, texts, dates, bytes, and
+            where the shapes differ.
     """
 
     path: str
