@@ -5,6 +5,8 @@ The names below are the whole public interface; `docs/quickstart.md` shows how t
 
 from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
+from checkpointable.comparing import CheckpointView, ViewDifference, diff
+from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
 from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
 from checkpointable.errors import (
     CheckpointError,
@@ -52,14 +54,17 @@ register_standard_adapters()
 
 __all__ = [
     "Adapter",
+    "ChangedValue",
     "Checkpoint",
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointView",
     "CheckpointWarning",
     "CorruptCheckpointError",
+    "Difference",
     "DirectoryInUseError",
     "Entry",
     "Finding",
@@ -67,6 +72,7 @@ __all__ = [
     "InitializationOnlyStatus",
     "LoadStatus",
     "MissingDependencyError",
+    "MovedValue",
     "NoDependency",
     "NotCheckpointableError",
     "PythonState",
@@ -82,8 +88,11 @@ __all__ = [
     "UndeclaredStateWarning",
     "UnmatchedError",
     "UnsupportedFormatError",
+    "ValueSummary",
     "Variable",
+    "ViewDifference",
     "checkpoint_exists",
+    "diff",
     "latest_checkpoint",
     "list_variables",
     "load",

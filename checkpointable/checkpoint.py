@@ -232,7 +232,7 @@ class Checkpoint(Trackable):
         source = open_checkpoint(LOCAL, path)
         try:
             reopen = partial(open_checkpoint, LOCAL, path)
-            restoration = Restoration(Books(source, reopen, settings, self, _roots))
+            restoration = Restoration(Books(source, reopen, settings, self, roots_of))
             restoration.restore()
         except BaseException:
             source.close()
@@ -253,14 +253,14 @@ class Checkpoint(Trackable):
 
     def _walk(self, number: int | None) -> Walk:
         """Walk the graph, with the save counter as it will be once the save has succeeded."""
-        root, attached = _roots(self)
+        root, attached = roots_of(self)
         if number is not None:
             attached = [(n, v) for n, v in attached if n != SAVE_COUNTER]
             attached.append((SAVE_COUNTER, _new_counter(number)))
         return walk(root, attached)
 
 
-def _roots(checkpoint: Checkpoint) -> Roots:
+def roots_of(checkpoint: Checkpoint) -> Roots:
     """Return the root of a checkpoint, and the further named edges of its node."""
     root, attached = checkpoint.root, []
     if root is not checkpoint:

@@ -318,7 +318,7 @@ def _root_kind(root: object) -> Kind:
         return container_kind(root)
     raise NotCheckpointableError(
         f"the root is a {type_name(root)}, expected a Trackable, a list, a tuple, a dict, or an"
-        " object of an adapted type."
+        " object of an adapted type. Give other values by name: Checkpoint(value=value)."
     )
 
 

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from checkpointable.format.records import Attribute, Slot
+from checkpointable.graph.outline import outline
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, join, value_path
 from checkpointable.restore.books import Books, Waits
@@ -33,7 +34,6 @@ CATEGORIES: Final = (
 )  # fmt: skip
 
 _SHOWN: Final = 10
-_LINES: Final = 200
 _COMPARED: Final = 1000
 #: How many ways to one container are looked at.
 _WAYS: Final = 16
@@ -144,7 +144,7 @@ class Report:
         )
         lines = [f"{self.source}: {counts or 'nothing to restore'}"]
         for category in CATEGORIES:
-            lines.extend(_tree(category, getattr(self, category)))
+            lines.extend(outline(category, getattr(self, category), _without_path))
         return "\n".join(lines)
 
 
@@ -433,21 +433,5 @@ def _with_hint(entry: Entry) -> str:
     )
 
 
-def _tree(category: str, entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield the lines of one category: the paths as a tree."""
-    if not entries:
-        return
-    yield f"{category}:"
-    above: list[str] = []
-    for entry in entries[:_LINES]:
-        *parents, last = entry.path.split("/") if " ... " not in entry.path else [entry.path]
-        common = next(
-            (i for i, (a, b) in enumerate(zip(above, parents, strict=False)) if a != b),
-            min(len(above), len(parents)),
-        )
-        for depth in range(common, len(parents)):
-            yield f"{'  ' * (depth + 1)}{parents[depth]}/"
-        above = parents
-        yield f"{'  ' * (len(parents) + 1)}{attrs.evolve(entry, path=last)}"
-    if len(entries) > _LINES:
-        yield f"  ... and {len(entries) - _LINES:,} more"
+def _without_path(entry: Entry) -> str:
+    return str(attrs.evolve(entry, path=""))

@@ -26,11 +26,14 @@ FLOORS: dict[str, set[str]] = {
     "directory": GROUND | {"storage", "format", "bundle"},
     "trackable": GROUND,
     "graph": BYTES | {"trackable"},
+    "comparison": BRIDGE,
     "restore": BRIDGE,
     "checkpoint": BRIDGE | {"restore"},
     "reading": BRIDGE | {"restore"},
     "adapters": GROUND | {"trackable"},
-    "__init__": BRIDGE | {"restore", "checkpoint", "reading", "adapters"},
+    "comparing": BRIDGE | {"comparison", "checkpoint"},
+    "__init__": BRIDGE
+    | {"restore", "checkpoint", "reading", "comparison", "comparing", "adapters"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes"}

@@ -44,12 +44,28 @@ SLICE = textwrap.dedent("""
         assert 3.0 == reader["w2"][100_000:200_000].mean()
     print(peak() - before)
 """)
+DIFF = textwrap.dedent("""
+    whole.write(path, durable=False)
+    for array in vars(whole).values():
+        if isinstance(array, np.ndarray):
+            array += 1
+    whole.write(path + "-later", durable=False)
+    before = peak()
+    assert 8 == len(ckpt.diff(path, path + "-later").changed)  # 32 MiB each: a pair and some more
+    print(peak() - before)
+""")
 
 
 @pytest.mark.parametrize(
     ("work", "ceiling"),
-    [(SAVE, 32 * MIB), (STRIDED, 32 * MIB), (RESTORE, 32 * MIB), (SLICE, 8 * MIB)],
-    ids=["save", "save strided", "restore in place", "read a slice"],
+    [
+        (SAVE, 32 * MIB),
+        (STRIDED, 32 * MIB),
+        (RESTORE, 32 * MIB),
+        (SLICE, 8 * MIB),
+        (DIFF, 96 * MIB),
+    ],
+    ids=["save", "save strided", "restore in place", "read a slice", "diff of two"],
 )
 def test_memory_stays_below_the_ceiling(tmp_path, figures, request, work, ceiling):
     """A process that holds 256 MiB of arrays hardly grows while it saves or restores them."""

@@ -1,0 +1,112 @@
+"""One side of a comparison: a graph and its values, be they in a checkpoint or in a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.bundle.shards import byte_view
+from checkpointable.errors import UnsupportedFormatError
+from checkpointable.format.dtypes import BYTES, PYTHON, STRING, dtype_name, stored_dtype
+from checkpointable.format.frame import digest
+from checkpointable.format.records import Blob, ObjectGraph, Snapshot, TensorInfo
+from checkpointable.format.source import CheckpointSource
+from checkpointable.format.strings import encode_strings
+from checkpointable.format.values import encode_value
+
+#: A value in the one form that is compared: a C-contiguous little-endian array, or bytes.
+Content = npt.NDArray[Any] | bytes
+
+
+@attrs.frozen(eq=False)
+class Side:
+    """A graph and its values, by the numbers that its attributes give them.
+
+    Attributes:
+        name: how people call it.
+        graph: nodes, edges and attributes.
+        info: returns dtype and shape of a value; `None` for a plain one.
+        content: returns a value itself. Nothing is kept: it is read, or looked up, each time.
+    """
+
+    name: str
+    graph: ObjectGraph
+    info: Callable[[int], TensorInfo | None]
+    content: Callable[[int], Content]
+
+
+def graph_of(source: CheckpointSource) -> ObjectGraph:
+    """Return the object graph of a checkpoint.
+
+    Raises:
+        UnsupportedFormatError: it has none.
+    """
+    if source.graph is None:
+        raise UnsupportedFormatError(
+            f"{source.path}: holds named tensors and no object graph, which is expected here. Read"
+            " it with load_checkpoint(), or restore it and save it as a graph."
+        )
+    return source.graph
+
+
+def stored_side(source: CheckpointSource) -> Side:
+    """Return the side of an open checkpoint.
+
+    Raises:
+        UnsupportedFormatError: it has no object graph.
+    """
+    graph = graph_of(source)
+    return Side(source.path, graph, partial(_stored_info, source), partial(_stored_content, source))
+
+
+def live_side(snapshot: Snapshot, name: str) -> Side:
+    """Return the side of live objects: what a save would write at this moment."""
+    return Side(
+        name, snapshot.graph, partial(_live_info, snapshot), partial(_live_content, snapshot)
+    )
+
+
+def content_digest(content: Content) -> bytes:
+    """Return the digest of a value."""
+    return digest(content if isinstance(content, bytes) else byte_view(content))
+
+
+def _stored_info(source: CheckpointSource, number: int) -> TensorInfo | None:
+    is_plain = number >= len(source.tensors) or source.tensors[number].dtype == PYTHON
+    return None if is_plain else source.tensors[number]
+
+
+def _stored_content(source: CheckpointSource, number: int) -> Content:
+    info = _stored_info(source, number)
+    if info is None:
+        return encode_value(source.value(number))
+    if info.dtype == BYTES:
+        return bytes(source.value(number))
+    if info.dtype == STRING:
+        return encode_strings(source.read(number)).data
+    return _as_stored(source.read(number), info.dtype)
+
+
+def _live_info(snapshot: Snapshot, number: int) -> TensorInfo | None:
+    if number >= len(snapshot.tensors):
+        return None
+    tensor = snapshot.tensors[number]
+    if isinstance(tensor, Blob):
+        return None if tensor.dtype == PYTHON else TensorInfo(tensor.dtype, tensor.shape)
+    return TensorInfo(dtype_name(tensor.dtype), tensor.shape)
+
+
+def _live_content(snapshot: Snapshot, number: int) -> Content:
+    if number >= len(snapshot.tensors):
+        return snapshot.inline[number - len(snapshot.tensors)]
+    tensor = snapshot.tensors[number]
+    return tensor.data if isinstance(tensor, Blob) else _as_stored(tensor, dtype_name(tensor.dtype))
+
+
+def _as_stored(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    return np.asarray(array, stored_dtype(dtype), order="C")
