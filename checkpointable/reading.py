@@ -346,8 +346,9 @@ class _Loader:
         if slots:
             paths, numbers = paths_of(self._graph)
             for slot in slots:
-                row = (slot, paths.full(numbers[slot.variable]))
-                found.setdefault(slot.optimizer, []).append(row)
+                if slot.variable in numbers:
+                    row = (slot, paths.full(numbers[slot.variable]))
+                    found.setdefault(slot.optimizer, []).append(row)
         return found
 
     def _value(self, attribute: Attribute) -> Any:

@@ -10,12 +10,12 @@ a run that was never interrupted; the hash in the last line shows it.
 
 import argparse
 import hashlib
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from optimizers import Adam
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -72,44 +72,6 @@ class Network(ckpt.Trackable):
         return [*values, self.layers[-1](values[-1])]
 
 
-class Adam(ckpt.Trackable):
-    """The Adam optimizer: its step count and its two moments per variable are state."""
-
-    state_attributes = ("step",)  # a plain number is state only where its class says so
-
-    def __init__(self, variables, learning_rate=1e-3, beta1=0.9, beta2=0.999):
-        self.learning_rate, self.beta1, self.beta2 = learning_rate, beta1, beta2
-        self.step = 0
-        self.means = [ckpt.Variable(np.zeros(v.shape, v.dtype)) for v in variables]
-        self.squares = [ckpt.Variable(np.zeros(v.shape, v.dtype)) for v in variables]
-
-    def apply(self, variables, gradients):
-        """Change the variables by one step against their gradients."""
-        self.step += 1
-        rate = (
-            self.learning_rate * math.sqrt(1 - self.beta2**self.step) / (1 - self.beta1**self.step)
-        )
-        for v, gradient, m, s in zip(variables, gradients, self.means, self.squares, strict=True):
-            m.assign(self.beta1 * m.value + (1 - self.beta1) * gradient)
-            s.assign(self.beta2 * s.value + (1 - self.beta2) * gradient**2)
-            v.assign_sub(rate * m.value / (np.sqrt(s.value) + 1e-7))
-
-
-class Generator(ckpt.PythonState):
-    """A numpy random generator. Its exact state is saved as JSON."""
-
-    def __init__(self, seed):
-        self.random = np.random.default_rng(seed)
-
-    def serialize(self):
-        """Return the state of the generator."""
-        return json.dumps(self.random.bit_generator.state).encode()
-
-    def deserialize(self, data):
-        """Continue from a saved state."""
-        self.random.bit_generator.state = json.loads(data)
-
-
 class Batches(ckpt.Trackable):
     """Endless batches of noisy images, each epoch in a new order."""
 
@@ -118,19 +80,19 @@ class Batches(ckpt.Trackable):
     def __init__(self, images, labels, size, seed):
         self._images, self._labels = images, labels  # data, not state: they come from elsewhere
         self.size = size
-        self.generator = Generator(seed)
-        self.order = self.generator.random.permutation(len(images))
+        self.generator = np.random.default_rng(seed)  # state: its stream goes on where it was
+        self.order = self.generator.permutation(len(images))
         self.position = 0
 
     def next(self):
         """Return the next images and labels."""
         if self.position + self.size > len(self.order):
-            self.order = self.generator.random.permutation(len(self.order))
+            self.order = self.generator.permutation(len(self.order))
             self.position = 0
         chosen = self.order[self.position : self.position + self.size]
         self.position += self.size
         images = self._images[chosen]
-        noise = self.generator.random.normal(scale=0.2, size=images.shape)
+        noise = self.generator.normal(scale=0.2, size=images.shape)
         return (images + noise).astype(np.float32), self._labels[chosen]
 
 
@@ -152,7 +114,7 @@ def train(directory, steps, save_every):
     testing = np.arange(len(images)) % 5 == 0
 
     model = Network([64, 48, 10], np.random.default_rng(0))
-    optimizer = Adam(model.variables)
+    optimizer = Adam()
     batches = Batches(images[~testing], labels[~testing], size=32, seed=1)
     checkpoint = ckpt.Checkpoint(model=model, optimizer=optimizer, batches=batches)
 

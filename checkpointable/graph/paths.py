@@ -23,7 +23,8 @@ def paths_of(graph: ObjectGraph) -> tuple[Paths, dict[int, int]]:
                 numbers[child] = paths.add(numbers[node], name)
                 queue.append(child)
     for slot in graph.slot_variables():
-        if slot.slot_variable not in numbers:
+        # Only a file made by hand has slots of slots; one may come before what it hangs on.
+        if slot.slot_variable not in numbers and all(end in numbers for end in slot.ends):
             variable, optimizer = numbers[slot.variable], numbers[slot.optimizer]
             numbers[slot.slot_variable] = paths.add_slot(variable, optimizer, slot.slot_name)
     return paths, numbers

@@ -241,15 +241,17 @@ def _add_slots(found: Walk) -> None:
     if not optimizers:
         return
     objects, numbers = found.objects, found._numbers
+    count = len(objects)
     for optimizer, obj in enumerate(objects[:]):
         table = slots_of(obj) if type(obj) in optimizers else None
         if table is None:
             continue
-        rows = [(numbers.get(id(variable)), slots) for variable, slots in table.rows()]
-        reached = sorted((r for r in rows if r[0] is not None), key=lambda row: row[0] or 0)
+        rows = [(numbers.get(id(variable), count), slots) for variable, slots in table.rows()]
+        # A slot variable that nothing else leads to has no slots itself.
+        reached = sorted((row for row in rows if row[0] < count), key=lambda row: row[0])
         for name in table.names():
             for variable, slots in reached:
-                if name in slots and variable is not None:
+                if name in slots:
                     node = numbers.setdefault(id(slots[name]), len(objects))
                     if node == len(objects):
                         objects.append(slots[name])
