@@ -39,6 +39,9 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.saver import CheckpointableSaver
+from checkpointable.session.graph import Graph, Operation, get_default_graph
+from checkpointable.session.session import Session, get_default_session
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
 from checkpointable.trackable.state import PythonState
@@ -53,20 +56,24 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointReader",
     "CheckpointWarning",
+    "CheckpointableSaver",
     "CorruptCheckpointError",
     "DirectoryInUseError",
     "Entry",
     "Finding",
+    "Graph",
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
     "MissingDependencyError",
     "NoDependency",
     "NotCheckpointableError",
+    "Operation",
     "PythonState",
     "Report",
     "RestoreOptions",
     "SaveOptions",
+    "Session",
     "StorageError",
     "StoredTensor",
     "TensorNotFoundError",
@@ -77,6 +84,8 @@ __all__ = [
     "UnsupportedFormatError",
     "Variable",
     "checkpoint_exists",
+    "get_default_graph",
+    "get_default_session",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -28,6 +28,8 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.session.graph import executing_eagerly
+from checkpointable.session.session import check_session
 from checkpointable.storage.base import PathLike, path_text
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
@@ -135,6 +137,8 @@ class Checkpoint(Trackable):
 
         Raises:
             NotCheckpointableError: something declared cannot be saved.
+            RuntimeError: a graph is the default, or Variables of one are reached, and there is no
+                default session to read from.
             StorageError: the storage failed.
 
         A failed or interrupted save changes nothing: no number is used, no counter moves, every
@@ -170,6 +174,7 @@ class Checkpoint(Trackable):
         Raises:
             CheckpointExistsError: what stands there may not be replaced.
             NotCheckpointableError: something declared cannot be saved.
+            RuntimeError: as `save`.
             StorageError: the storage failed.
         """
         settings = build_options(SaveOptions, options, fields)
@@ -226,7 +231,7 @@ class Checkpoint(Trackable):
         """
         settings = build_options(RestoreOptions, options, fields)
         if save_path is None:
-            return InitializationOnlyStatus()
+            return InitializationOnlyStatus(self, _roots)
         path = resolve(save_path)
         waiting.settle()
         source = open_checkpoint(LOCAL, path)
@@ -240,6 +245,7 @@ class Checkpoint(Trackable):
         return CheckpointLoadStatus(restoration)
 
     def _save(self, file_prefix: str, options: SaveOptions, *, numbered: bool) -> str:
+        check_session()
         waiting.settle()
         counter = int(self._counter.value) if self._counter is not None else 0
         with begin(LOCAL, file_prefix, options, numbered=numbered, counter=counter) as commit:
@@ -271,7 +277,8 @@ def _roots(checkpoint: Checkpoint) -> Roots:
 
 
 def _new_counter(number: int) -> Variable:
-    return Variable(np.int64(number), name=SAVE_COUNTER)
+    with executing_eagerly():  # It belongs to the library, not to a graph that is being built.
+        return Variable(np.int64(number), name=SAVE_COUNTER)
 
 
 def _check_root(root: Any) -> None:

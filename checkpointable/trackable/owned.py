@@ -1,0 +1,88 @@
+"""The arrays that Variables own: how they are made, and written to."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from checkpointable.errors import NotCheckpointableError
+from checkpointable.trackable.arrays import dtype_refusal
+from checkpointable.trackable.initializers import Shape, normal_shape
+
+_Array = npt.NDArray[Any]
+
+#: Values of these kinds are cut to the item size by a cast that numpy calls "same_kind".
+_SIZED_KINDS: Final = frozenset("SU")
+
+
+def zeros(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
+    """Return an array for a Variable that is made without a value, float32 by default."""
+    return np.zeros(_needed(shape), owned_dtype(np.float32 if dtype is None else dtype))
+
+
+def pattern(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
+    """Return what `zeros` does, but without memory for the items, and not to be written to."""
+    return np.broadcast_to(zeros((), dtype), _needed(shape))
+
+
+def owned_copy(value: npt.ArrayLike, dtype: npt.DTypeLike | None) -> _Array:
+    """Return a copy of a value that is writable, C-contiguous and of native byte order."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise NotCheckpointableError(
+            "a Variable cannot hold a masked array: keep .data and .mask as two Variables."
+        )
+    target = owned_dtype(np.asarray(value).dtype if dtype is None else dtype)
+    return np.array(value, target, order="C")
+
+
+def owned_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return a dtype in native byte order; refuse one whose values cannot be stored."""
+    dtype = np.dtype(dtype)
+    reason = dtype_refusal(dtype)
+    if reason is not None:
+        raise NotCheckpointableError(f"a Variable of dtype {dtype}: {reason}.")
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
+def check_shape(found: tuple[int, ...], shape: Shape | None) -> None:
+    """Refuse an initial value of another shape than the one that is asked for."""
+    if shape is not None and found != normal_shape(shape):
+        raise ValueError(f"the initial value has the shape {found}, expected {normal_shape(shape)}")
+
+
+def overwrite(array: _Array, value: npt.ArrayLike, label: str) -> None:
+    """Copy a value into an array of the same shape.
+
+    Raises:
+        ValueError: the shape differs.
+        TypeError: the dtype is of another kind.
+    """
+    if np.shape(value) != array.shape:
+        raise ValueError(
+            f"{label} is {spelled(array)}, the value has the shape {np.shape(value)}. Reshape it,"
+            " or create another Variable."
+        )
+    casting: Literal["safe", "same_kind"] = (
+        "safe" if array.dtype.kind in _SIZED_KINDS else "same_kind"
+    )
+    try:
+        np.copyto(array, value, casting=casting)
+    except (TypeError, OverflowError) as error:
+        found = np.asarray(value).dtype
+        raise TypeError(
+            f"{label} is {spelled(array)}, the value is {found}, which does not cast to it"
+            f" as {casting!r}. Convert it first, with astype()."
+        ) from error
+
+
+def spelled(array: _Array) -> str:
+    """Return how messages name dtype and shape of an array."""
+    return f"{array.dtype} {array.shape}"
+
+
+def _needed(shape: Shape | None) -> tuple[int, ...]:
+    if shape is None:
+        raise ValueError("a Variable needs an initial value or a shape; neither is given")
+    return normal_shape(shape)
