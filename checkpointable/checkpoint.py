@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -94,6 +95,19 @@ class Checkpoint(Trackable):
         if not name.startswith("_"):
             _check_dependency(name, value)
         super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the root too, where it is held weakly: else the copy would refer to the original."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        root = self._root() if isinstance(self._root, weakref.ref) else None
+        if root is not None:
+            # What is copied with the root is held by the root; alone, it must hold the root.
+            is_held = id(root) in memo
+            new_root = copy.deepcopy(root, memo)
+            object.__setattr__(copied, "_root", weakref.ref(new_root) if is_held else new_root)
+        return copied
 
     @property
     def root(self) -> Any:
