@@ -81,10 +81,10 @@ class Checkpoint(Trackable):
 
     def __init__(self, root: Any = None, **dependencies: Any) -> None:
         is_held = root is not None and not isinstance(root, weakref.ref)
-        if is_held:
-            _check_root(root)
         # A child, so that a Checkpoint that is part of another is saved with its root.
         self._root: Any = root if is_held else NoDependency(root)
+        if root is not None:
+            _check_root(self.root)
         self._counter: Any = NoDependency(None)
         for name, value in dependencies.items():
             setattr(self, name, value)

@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from checkpointable.checkpoint import Checkpoint
+from checkpointable.errors import NotCheckpointableError
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.restore.status import LoadStatus
 from checkpointable.session.graph import get_default_graph
@@ -52,6 +53,11 @@ class CheckpointableSaver:
     """
 
     def __init__(self, root_checkpointable: Any) -> None:
+        if root_checkpointable is None:
+            raise NotCheckpointableError(
+                "root_checkpointable is None, expected a Trackable, a list, a dict, or a weak"
+                " reference to one."
+            )
         self._holder = Checkpoint(root_checkpointable)
 
     def save(

@@ -37,18 +37,18 @@ class TestWithoutASession:
             lambda w: w == 1,
             lambda w: w @ w,
             lambda w: w.__iadd__(1),
-            lambda w: np.sum(w),
-            lambda w: np.asarray(w),
+            np.sum,
+            np.asarray,
             lambda w: np.add(np.zeros(2), w, out=np.zeros(2)),
             lambda w: w[0],
             lambda w: w.__setitem__(0, 1),
-            lambda w: len(w),
-            lambda w: list(w),
-            lambda w: float(w),
-            lambda w: bool(w),
+            len,
+            list,
+            float,
+            bool,
             lambda w: f"{w:03d}",
             lambda w: w.serialize_to_tensors(),
-            lambda w: ckpt.Variable(w),
+            ckpt.Variable,
             lambda w: ckpt.Variable([0.0, 0.0]).assign(w),
             lambda w: w.assign(w),
         ],
@@ -96,7 +96,7 @@ class TestWithoutASession:
             for arguments in ({}, {"initial_value": [1], "shape": (2,)}, {"shape": -1}):
                 with pytest.raises(ValueError, match="shape"):
                     ckpt.Variable(**arguments)
-            with pytest.raises(ckpt.NotCheckpointableError, match="longdouble|float"):
+            with pytest.raises(ckpt.NotCheckpointableError, match="differs between machines"):
                 ckpt.Variable(shape=(), dtype=np.longdouble)
         assert ([], []) == (graph.get_operations(), graph.get_collection("variables"))
 

@@ -1,15 +1,18 @@
 """`Session`: what it runs, whose values it holds, and when it ends."""
 
-import collections
 import gc
 import weakref
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import checkpointable as ckpt
 
-Pair = collections.namedtuple("Pair", "first second")
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
 
 
 @pytest.fixture
