@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from checkpointable.session.graph import Graph
@@ -14,25 +14,37 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 
-class DefaultStack(threading.local, Generic[_Item]):
+class _Items(threading.local):
+    """A list of each thread's own."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+
+class DefaultStack(Generic[_Item]):
     """What the `with` blocks of the current thread have made the default, the innermost last."""
 
     def __init__(self) -> None:
-        self._items: list[_Item] = []
+        self._threads = _Items()
+        #: Whether there ever was anything in any thread.
+        self.is_used = False
 
     def top(self) -> _Item | None:
         """Return the default; `None` if there is none."""
-        return self._items[-1] if self._items else None
+        items: list[_Item] = self._threads.items
+        return items[-1] if items else None
 
     def push(self, item: _Item) -> None:
         """Make something the default."""
-        self._items.append(item)
+        self.is_used = True
+        self._threads.items.append(item)
 
     def remove(self, item: _Item) -> None:
         """End what `push` began; blocks of suspended generators may end out of order."""
-        for position in reversed(range(len(self._items))):
-            if self._items[position] is item:
-                del self._items[position]
+        items = self._threads.items
+        for position in reversed(range(len(items))):
+            if items[position] is item:
+                del items[position]
                 return
 
     @contextmanager

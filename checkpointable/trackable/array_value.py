@@ -8,7 +8,8 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.session.graph import Cell, Fetchable, Operation, get_default_graph
+from checkpointable.session.defaults import graphs
+from checkpointable.session.graph import Cell, Fetchable, Graph, Operation
 from checkpointable.session.session import Session
 from checkpointable.trackable import waiting
 from checkpointable.trackable.graph_value import GraphValue, record_value
@@ -42,23 +43,17 @@ class ArrayValue(ArrayOperators, Fetchable, Owner):
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name is {name!r}, expected a string or None")
-        self._trainable, self._device = bool(trainable), device
-        graph = get_default_graph()
-        if graph is not None:
-            value = record_value(graph, name or "Variable", initial_value, dtype, shape)
-            self._graph_value: GraphValue | None = value
-            self._name: str | None = value.cell.name
-            self._storage, self._initialized = value.pattern, False
-            self._device = graph.default_device if device is None else device
-            graph.add_to_collection("variables", self)
-            if trainable:
-                graph.add_to_collection("trainable_variables", self)
-            return
-        self._graph_value, self._name = None, name
+        self._name, self._trainable, self._device = name, bool(trainable), device
+        self._graph_value: GraphValue | None = None
+        if graphs.is_used:  # else eager programs would pay for looking
+            graph = graphs.top()
+            if graph is not None:
+                self._record(graph, initial_value, dtype, shape)
+                return
         given = initial_value() if callable(initial_value) else initial_value
         self._initialized = given is not None
         self._storage = zeros(shape, dtype) if given is None else owned_copy(given, dtype)
-        if given is not None:
+        if shape is not None and given is not None:
             check_shape(self._storage.shape, shape)
 
     @property
@@ -263,6 +258,16 @@ class ArrayValue(ArrayOperators, Fetchable, Owner):
         tracking = peek_tracking(self)
         if tracking is None or not tracking.restored:
             waiting.settle()
+
+    def _record(self, graph: Graph, initial_value: Any, dtype: Any, shape: Shape | None) -> None:
+        """Make this a variable of a graph."""
+        value = record_value(graph, self._name or "Variable", initial_value, dtype, shape)
+        self._graph_value, self._name = value, value.cell.name
+        self._storage, self._initialized = value.pattern, False
+        self._device = graph.default_device if self._device is None else self._device
+        graph.add_to_collection("variables", self)
+        if self._trainable:
+            graph.add_to_collection("trainable_variables", self)
 
     def _unreadable(self) -> RuntimeError:
         """Return the error for reading a Variable that has no value at hand."""

@@ -149,16 +149,20 @@ def record_value(
         return GraphValue(graph, name, like, lambda: like)
     if callable(initial_value):
         if shape is None or dtype is None:
-            first = owned_copy(initial_value(), dtype)
-            check_shape(first.shape, shape)
-            like = pattern(first.shape, first.dtype)
+            like = _like(owned_copy(initial_value(), dtype), shape)
         else:
             like = pattern(shape, dtype)
         make, kept = initial_value, like.dtype
         return GraphValue(graph, name, like, lambda: owned_copy(make(), kept))
     constant = owned_copy(initial_value, dtype)
-    check_shape(constant.shape, shape)
-    return GraphValue(graph, name, pattern(constant.shape, constant.dtype), lambda: constant)
+    return GraphValue(graph, name, _like(constant, shape), lambda: constant)
+
+
+def _like(value: _Array, shape: Shape | None) -> _Array:
+    """Return the pattern of an initial value, which has the shape that is asked for."""
+    if shape is not None:
+        check_shape(value.shape, shape)
+    return pattern(value.shape, value.dtype)
 
 
 def _constant(operand: Any) -> Callable[[], Any]:

@@ -19,36 +19,36 @@ _SIZED_KINDS: Final = frozenset("SU")
 
 def zeros(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
     """Return an array for a Variable that is made without a value, float32 by default."""
-    return np.zeros(_needed(shape), owned_dtype(np.float32 if dtype is None else dtype))
+    if shape is None:
+        raise ValueError("a Variable needs an initial value or a shape; neither is given")
+    return np.zeros(
+        normal_shape(shape), _owned_dtype(np.dtype(np.float32 if dtype is None else dtype))
+    )
 
 
 def pattern(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
     """Return what `zeros` does, but without memory for the items, and not to be written to."""
-    return np.broadcast_to(zeros((), dtype), _needed(shape))
+    empty = zeros(None if shape is None else (), dtype)
+    return np.broadcast_to(empty, () if shape is None else normal_shape(shape))
 
 
 def owned_copy(value: npt.ArrayLike, dtype: npt.DTypeLike | None) -> _Array:
     """Return a copy of a value that is writable, C-contiguous and of native byte order."""
-    if isinstance(value, np.ma.MaskedArray):
+    if type(value) is np.ndarray:  # the usual case, at no further cost
+        found = value.dtype
+    elif isinstance(value, np.ma.MaskedArray):
         raise NotCheckpointableError(
             "a Variable cannot hold a masked array: keep .data and .mask as two Variables."
         )
-    target = owned_dtype(np.asarray(value).dtype if dtype is None else dtype)
+    else:
+        found = np.asarray(value).dtype
+    target = _owned_dtype(found if dtype is None else np.dtype(dtype))
     return np.array(value, target, order="C")
 
 
-def owned_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """Return a dtype in native byte order; refuse one whose values cannot be stored."""
-    dtype = np.dtype(dtype)
-    reason = dtype_refusal(dtype)
-    if reason is not None:
-        raise NotCheckpointableError(f"a Variable of dtype {dtype}: {reason}.")
-    return dtype if dtype.isnative else dtype.newbyteorder("=")
-
-
-def check_shape(found: tuple[int, ...], shape: Shape | None) -> None:
+def check_shape(found: tuple[int, ...], shape: Shape) -> None:
     """Refuse an initial value of another shape than the one that is asked for."""
-    if shape is not None and found != normal_shape(shape):
+    if found != normal_shape(shape):
         raise ValueError(f"the initial value has the shape {found}, expected {normal_shape(shape)}")
 
 
@@ -82,7 +82,9 @@ def spelled(array: _Array) -> str:
     return f"{array.dtype} {array.shape}"
 
 
-def _needed(shape: Shape | None) -> tuple[int, ...]:
-    if shape is None:
-        raise ValueError("a Variable needs an initial value or a shape; neither is given")
-    return normal_shape(shape)
+def _owned_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in native byte order; refuse one whose values cannot be stored."""
+    reason = dtype_refusal(dtype)
+    if reason is not None:
+        raise NotCheckpointableError(f"a Variable of dtype {dtype}: {reason}.")
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
