@@ -200,6 +200,18 @@ class TestSessions:
             older.run_restore_ops()
             assert [1] == session.run(live.w).tolist()
 
+    def test_a_late_variable_is_recorded_by_the_latest_restore(self, tmp_path, graph):
+        """An older restore counts it as matched, and leaves it to the newer one (R-11)."""
+        first = write(tmp_path, "a", lambda: {"m": Node(w=variable(1))})
+        second = write(tmp_path, "b", lambda: {"m": Node(w=variable(2))})
+        live = ckpt.Checkpoint(m=Node())
+        older, newer = live.restore(first), live.restore(second)
+        live.m.w = variable(0)
+        with ckpt.Session() as session:
+            for status in (older, newer, older):
+                status.assert_consumed().run_restore_ops()
+            assert [2] == session.run(live.m.w).tolist()
+
     def test_without_a_session_the_error_says_what_to_create(self, tmp_path, graph):
         """Running restores, initializing and saving all need one."""
         path = write(tmp_path, lambda: {"w": variable(1)})
@@ -425,6 +437,23 @@ class TestFiles:
             os.remove(tmp_path / name)
         live.x = np.array([0])
         assert [2] == live.x.tolist()
+
+    def test_a_status_that_is_dropped_meanwhile_lets_the_reads_end(self, tmp_path, graph):
+        """User code that drops the status while values come in does not close the files early."""
+        kept = {}
+
+        class Dropping(Settings):
+            def deserialize(self, data):
+                kept.clear()
+                super().deserialize(data)
+
+        path = write(tmp_path, lambda: {"w": variable(1), "m": Node(a=Settings(2), b=Settings(3))})
+        live = ckpt.Checkpoint(w=variable(0))
+        before = descriptors()
+        kept["status"] = live.restore(path)
+        live.m = Node(a=Dropping(0), b=Settings(0))
+        assert (2, 3, {}) == (live.m.a.values, live.m.b.values, kept)
+        assert before == descriptors()
 
     def test_eager_restores_keep_none_open(self, tmp_path):
         """Where nothing is recorded, the files are closed at once although the status lives."""
