@@ -42,6 +42,9 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.saver import CheckpointableSaver
+from checkpointable.session.graph import Graph, Operation, get_default_graph
+from checkpointable.session.session import Session, get_default_session
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
 from checkpointable.trackable.registry import Adapter, register_adapter
@@ -63,11 +66,13 @@ __all__ = [
     "CheckpointReader",
     "CheckpointView",
     "CheckpointWarning",
+    "CheckpointableSaver",
     "CorruptCheckpointError",
     "Difference",
     "DirectoryInUseError",
     "Entry",
     "Finding",
+    "Graph",
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
@@ -75,10 +80,12 @@ __all__ = [
     "MovedValue",
     "NoDependency",
     "NotCheckpointableError",
+    "Operation",
     "PythonState",
     "Report",
     "RestoreOptions",
     "SaveOptions",
+    "Session",
     "SlotTrackable",
     "StorageError",
     "StoredTensor",
@@ -93,6 +100,8 @@ __all__ = [
     "ViewDifference",
     "checkpoint_exists",
     "diff",
+    "get_default_graph",
+    "get_default_session",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.session.graph import executing_eagerly
+from checkpointable.session.session import check_session
 from checkpointable.storage.base import PathLike, path_text
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
@@ -78,10 +81,10 @@ class Checkpoint(Trackable):
 
     def __init__(self, root: Any = None, **dependencies: Any) -> None:
         is_held = root is not None and not isinstance(root, weakref.ref)
-        if is_held:
-            _check_root(root)
         # A child, so that a Checkpoint that is part of another is saved with its root.
         self._root: Any = root if is_held else NoDependency(root)
+        if root is not None:
+            _check_root(self.root)
         self._counter: Any = NoDependency(None)
         for name, value in dependencies.items():
             setattr(self, name, value)
@@ -92,6 +95,19 @@ class Checkpoint(Trackable):
         if not name.startswith("_"):
             _check_dependency(name, value)
         super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the root too, where it is held weakly: else the copy would refer to the original."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        root = self._root() if isinstance(self._root, weakref.ref) else None
+        if root is not None:
+            # What is copied with the root is held by the root; alone, it must hold the root.
+            is_held = id(root) in memo
+            new_root = copy.deepcopy(root, memo)
+            object.__setattr__(copied, "_root", weakref.ref(new_root) if is_held else new_root)
+        return copied
 
     @property
     def root(self) -> Any:
@@ -135,6 +151,8 @@ class Checkpoint(Trackable):
 
         Raises:
             NotCheckpointableError: something declared cannot be saved.
+            RuntimeError: a graph is the default, or Variables of one are reached, and there is no
+                default session to read from.
             StorageError: the storage failed.
 
         A failed or interrupted save changes nothing: no number is used, no counter moves, every
@@ -170,6 +188,7 @@ class Checkpoint(Trackable):
         Raises:
             CheckpointExistsError: what stands there may not be replaced.
             NotCheckpointableError: something declared cannot be saved.
+            RuntimeError: as `save`.
             StorageError: the storage failed.
         """
         settings = build_options(SaveOptions, options, fields)
@@ -226,7 +245,7 @@ class Checkpoint(Trackable):
         """
         settings = build_options(RestoreOptions, options, fields)
         if save_path is None:
-            return InitializationOnlyStatus()
+            return InitializationOnlyStatus(self, roots_of)
         path = resolve(save_path)
         waiting.settle()
         source = open_checkpoint(LOCAL, path)
@@ -240,6 +259,7 @@ class Checkpoint(Trackable):
         return CheckpointLoadStatus(restoration)
 
     def _save(self, file_prefix: str, options: SaveOptions, *, numbered: bool) -> str:
+        check_session()
         waiting.settle()
         counter = int(self._counter.value) if self._counter is not None else 0
         with begin(LOCAL, file_prefix, options, numbered=numbered, counter=counter) as commit:
@@ -271,7 +291,8 @@ def roots_of(checkpoint: Checkpoint) -> Roots:
 
 
 def _new_counter(number: int) -> Variable:
-    return Variable(np.int64(number), name=SAVE_COUNTER)
+    with executing_eagerly():  # It belongs to the library, not to a graph that is being built.
+        return Variable(np.int64(number), name=SAVE_COUNTER)
 
 
 def _check_root(root: Any) -> None:

@@ -1,5 +1,6 @@
 """The verbs: numbers, the counter, the state file, prefixes and what they refuse."""
 
+import copy
 import gc
 import os
 import threading
@@ -200,9 +201,41 @@ class TestRoot:
         assert (1.0, 3) == (live.root.w.value, live.step)
 
     def test_what_cannot_be_a_root_is_refused(self):
-        """A number is no graph."""
+        """A number is no graph, and what is held weakly is looked at too."""
         with pytest.raises(ckpt.NotCheckpointableError, match="root is a int"):
             ckpt.Checkpoint(5)
+        numbers = {1}
+        with pytest.raises(ckpt.NotCheckpointableError, match="root is a set"):
+            ckpt.Checkpoint(weakref.ref(numbers))
+
+    def test_a_name_of_a_container_is_that_of_its_item(self):
+        """Integer keys and positions are names too."""
+        for root in ({1: Node()}, [Node(), Node()], {"1": Node()}):
+            with pytest.raises(ValueError, match="the name '1'"):
+                ckpt.Checkpoint(root, **{"1": Node()})
+
+    def test_a_name_that_the_root_takes_later_is_refused_at_the_save(self, tmp_path):
+        """Nothing is written then; the same object under one name is no conflict."""
+        root = Node()
+        checkpoint = ckpt.Checkpoint(root, w=ckpt.Variable(1.0))
+        root.w = checkpoint.w
+        checkpoint.write(tmp_path / "m")
+        root.w = ckpt.Variable(2.0)
+        with pytest.raises(ValueError, match="w: the root has"):
+            checkpoint.write(tmp_path / "n")
+        assert not (tmp_path / "n.index").exists()
+
+    def test_a_weak_root_may_not_be_gone(self, tmp_path):
+        """Saving and restoring say that the root is gone, and restoring nothing does too."""
+        root = Node(w=ckpt.Variable(1.0))
+        checkpoint = ckpt.Checkpoint(weakref.ref(root), step=1)
+        path = checkpoint.save(tmp_path / "m")
+        del root
+        for use in (checkpoint.save, checkpoint.restore):
+            with pytest.raises(ckpt.CheckpointError, match="Keep the root alive"):
+                use(path)
+        with pytest.raises(ckpt.CheckpointError, match="Keep the root alive"):
+            checkpoint.restore(None)
 
 
 class TestDependencies:
@@ -249,6 +282,61 @@ class TestDependencies:
 
         path = Run().write(tmp_path / "m")
         assert {"step": 1, "more": [1, 2]} == ckpt.load(path)
+
+
+class TestCopies:
+    @pytest.mark.parametrize("root", ["none", "held", "weak", "container"])
+    def test_a_deep_copy_is_independent(self, tmp_path, root):
+        """It has a root, dependencies and a counter of its own; both go on as before."""
+        model = Node(w=ckpt.Variable(1.0))
+        roots = {"none": None, "held": model, "weak": weakref.ref(model), "container": [model]}
+        checkpoint = ckpt.Checkpoint(roots[root], model=model, x=[1], v=ckpt.Variable(2.0))
+        checkpoint.save(tmp_path / "a")
+        twin = copy.deepcopy(checkpoint)
+        twin.model.w.assign(5.0)
+        twin.x.append(2)
+        twin.v.assign(6.0)
+        assert (1.0, [1], 2.0) == (model.w.value, checkpoint.x, checkpoint.v.value)
+        path = twin.save(tmp_path / "a")
+        assert path.endswith("a-2")
+        assert (1, 2) == (checkpoint.save_counter.value, twin.save_counter.value)
+        if root == "container":
+            assert twin.root[0] is twin.model
+        checkpoint.restore(path).assert_consumed()
+        assert (5.0, [1, 2], 6.0) == (model.w.value, checkpoint.x, checkpoint.v.value)
+        twin.restore(tmp_path / "a-1").assert_consumed()
+        assert (1.0, 5.0) == (twin.model.w.value, model.w.value)
+
+    def test_a_copy_of_a_root_that_has_its_own_checkpoint(self, tmp_path):
+        """The copied Checkpoint refers to the copied root, weakly again."""
+        root = Node(w=ckpt.Variable(1.0))
+        root.checkpoint = ckpt.NoDependency(ckpt.Checkpoint(weakref.ref(root), step=3))
+        twin = copy.deepcopy(root)
+        assert twin is twin.checkpoint.root
+        twin.w.assign(5.0)
+        assert {"w": 5.0, "step": 3} == ckpt.load(twin.checkpoint.write(tmp_path / "m"))
+        dead = weakref.ref(twin)
+        gc.disable()
+        try:
+            del twin
+            assert dead() is None
+        finally:
+            gc.enable()
+
+    def test_a_copy_of_a_subclass_is_of_that_class(self, tmp_path):
+        """With all its attributes, private ones included."""
+
+        class Run(ckpt.Checkpoint):
+            def __init__(self, root):
+                super().__init__(root, step=1)
+                self._private = [1]
+
+        run = Run(weakref.ref(root := Node(w=ckpt.Variable(1.0))))
+        twin = copy.deepcopy(run)
+        assert (Run, [1], 1) == (type(twin), twin._private, twin.step)
+        assert twin._private is not run._private
+        assert {"w": 1.0, "step": 1} == ckpt.load(twin.write(tmp_path / "m"))
+        assert root is run.root
 
 
 class TestLongChains:

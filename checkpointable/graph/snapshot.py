@@ -151,7 +151,9 @@ class _Values:
     def _add_variable(self, node: int, variable: Variable) -> int:
         if not variable.initialized:
             raise self._refusal(
-                node, "is a Variable without a value. Assign one, or restore it, before saving"
+                node,
+                "is a Variable without a value. Assign one, restore it, or run the initializer of a"
+                " graph's, before saving",
             )
         full_name = NOTHING
         name = variable.name

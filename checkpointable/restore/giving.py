@@ -26,6 +26,7 @@ from checkpointable.restore.fit import (
 )
 from checkpointable.restore.places import OWN_TENSORS, Place, Rebuild, is_given_after
 from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
+from checkpointable.restore.recording import give_to_variable
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, Variable, peek_tracking
@@ -129,7 +130,7 @@ class Giving:
 
     def variable(self, item: Item, live: Variable, value: StoredValue) -> None:
         """Plan to give a Variable its value."""
-        give = Give(item.path, item.node, target=live.storage_array(), given=live.mark_initialized)
+        give = give_to_variable(item.path, item.node, live)
         if self._plan(give, item, value, Kind.ARRAY):
             self._satisfy(live, item.node, [value.number] if value.number >= 0 else [])
 

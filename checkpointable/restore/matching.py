@@ -70,7 +70,7 @@ class Matcher:
         return self._giving.finished()
 
     def _renamed_start(self, live: Any, node: int) -> int:
-        """Return the node to start with, as `RestoreOptions(rename=)` shows it (R-27).
+        """Return the node to start with, as `RestoreOptions(rename=)` shows it (R-29).
 
         Raises:
             IncompatibleCheckpointError: a path of the option leads nowhere.
@@ -94,7 +94,7 @@ class Matcher:
         return {**self._attached, **held} if live is self._root else held
 
     def _class_rules(self, live: Any) -> list[Rule]:
-        """Return what the class of an object says about older names (R-26)."""
+        """Return what the class of an object says about older names (R-28)."""
         holder = self._books.holder() if live is self._root else live
         rules = []
         for cls in dict.fromkeys((type(live), type(holder))):

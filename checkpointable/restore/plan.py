@@ -12,6 +12,7 @@ import numpy.typing as npt
 from checkpointable.format.records import TensorInfo
 from checkpointable.restore.places import Names, Place, Rebuild
 from checkpointable.restore.selection import Trail
+from checkpointable.session.graph import Cell
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +32,7 @@ class Give:
         places: where a new value is put.
         receive: takes the new value, on its way into a container (see `Fill`).
         given: called once the value has arrived.
+        cell: of a Variable of a graph: the value is not given but recorded.
     """
 
     path: int
@@ -43,6 +45,7 @@ class Give:
     places: list[Place] = attrs.field(factory=list)
     receive: Callable[[Any], None] | None = None
     given: Callable[[], None] | None = None
+    cell: Cell | None = None
 
 
 @attrs.define(slots=True, eq=False)

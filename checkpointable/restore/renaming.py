@@ -1,4 +1,4 @@
-"""Names of today and older names: `Trackable.renamed` and `RestoreOptions(rename=)` (R-26, R-27).
+"""Names of today and older names: `Trackable.renamed` and `RestoreOptions(rename=)` (R-28, R-29).
 
 Each rule says where the checkpoint has what the program has under another path. It is carried out
 as a graft on the stored graph; matching then goes by names, as ever.

@@ -308,7 +308,7 @@ def _has_value(value: Any, kind: Kind) -> bool:
 
 
 def _dtype_and_shape(value: Any) -> tuple[str | None, tuple[int, ...] | None]:
-    array = value.storage_array() if isinstance(value, Variable) else value
+    array = value.pattern_array() if isinstance(value, Variable) else value
     if isinstance(array, (np.ndarray, np.generic)):
         return array_dtype_name(np.asarray(array)), array.shape
     return None, None

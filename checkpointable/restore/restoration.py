@@ -1,7 +1,8 @@
 """One call of `restore`: match, check, assign; and again for whatever comes later.
 
 Objects refer to what waits at them, and so to the restoration; it refers to them weakly.
-Dropping the objects therefore frees everything, and closes the files.
+Dropping the objects therefore frees everything, and closes the files. What is recorded for
+Variables of a graph is kept until the status is dropped.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from checkpointable.restore.lookup import unknown_paths
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Issue, Plan
+from checkpointable.restore.recording import RecordedReads, take_recorded
 from checkpointable.restore.report import Report, build_report
 from checkpointable.restore.selection import Trail
+from checkpointable.session.graph import Cell
+from checkpointable.session.session import Session
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable
 
@@ -51,6 +55,12 @@ class Restoration:
         self.partial_expected = False
         #: The status of this restore, as long as the caller keeps it.
         self.status: Callable[[], Any] = lambda: None
+        self._recorded = RecordedReads()
+        #: Whether the status is gone, so that nobody can run what is recorded.
+        self._is_released = False
+        #: The paths of what came for Variables of a graph after that.
+        self._lost: list[int] = []
+        self._is_working = False
 
     def restore(self) -> None:
         """Match everything that exists with the checkpoint, then give it its values.
@@ -87,7 +97,7 @@ class Restoration:
                 report keeps it; it does not wait any more.
         """
         books = self.books
-        with waiting.quiet():
+        with self._working():
             if not books.can_read():
                 return
             try:
@@ -97,11 +107,11 @@ class Restoration:
             except CheckpointError as error:
                 where = (live, ()) if isinstance(live, Trackable) else (place.owner, place.names)
                 books.note_mismatches([Issue(path, str(error), node)], [where])
-                books.close_if_done()
+                self._close_if_done()
                 raise
             if assignment is None:
                 books.note_mismatches(plan.mismatched, plan.exempt)
-                books.close_if_done()
+                self._close_if_done()
                 raise self._unfit(plan.mismatched)
             books.note_matches(plan)
             refused = assignment.refused
@@ -122,8 +132,37 @@ class Restoration:
         if self.status() is None and new.covers(newer.node, self.books, position.node):
             self.note_waiting(position, waits=False)
             return True
-        self.books.close_if_done(force=True)
+        self._close_if_done(force=True)
         return False
+
+    def run_recorded(self, session: Session | None, only: Cell | None = None) -> None:
+        """Read what is recorded for Variables of a graph into a session; all of it by default.
+
+        Raises:
+            RuntimeError: something is recorded, and there is no session.
+            ValueError: the session is of another graph.
+            CorruptCheckpointError: the files are damaged; the report lists what was assigned.
+        """
+        with self._working():
+            plan = self._recorded.plan(session, only)
+            if plan.gives:
+                self._run(plan)
+                self._close_if_done()
+
+    def release(self) -> None:
+        """Forget what is recorded, now that the status is gone; close the files if none waits."""
+        self._is_released = True
+        if not self._recorded:
+            return
+        self._recorded.clear()
+        # It may be called at any moment: whoever is at work closes the files in the end.
+        if self._is_working or self.books.source.closed:
+            return
+        if waiting.lock.acquire(blocking=False):
+            try:
+                self._close_if_done(force=True)
+            finally:
+                waiting.lock.release()
 
     def note_waiting(self, position: deferred.Position, *, waits: bool) -> None:
         """Note that a stored node begins to wait, or waits no longer."""
@@ -138,6 +177,16 @@ class Restoration:
     def report(self) -> Report:
         """Return what matched and what did not, as of now."""
         return build_report(self.books)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Hold the lock, let nothing else come, and keep the files open."""
+        with waiting.quiet():
+            self._is_working = True
+            try:
+                yield
+            finally:
+                self._is_working = False
 
     def _warn_of_unknown_paths(self) -> None:
         books = self.books
@@ -173,6 +222,15 @@ class Restoration:
             raise
 
     def _assign(self, plan: Plan) -> Assignment:
+        recorded = take_recorded(plan)
+        assignment = self._run(plan)
+        if self._is_released:
+            self._lost.extend(give.path for give in recorded)
+        else:
+            self._recorded.add(recorded, self)
+        return assignment
+
+    def _run(self, plan: Plan) -> Assignment:
         assignment = Assignment(self.books)
         try:
             assignment.run(plan)
@@ -186,13 +244,26 @@ class Restoration:
         self.books.note_given(plan, assignment.arrays)
         for wait in plan.waits:
             deferred.wait(self, self.books.order, wait)
-        self.books.close_if_done()
+        self._close_if_done()
+
+    def _close_if_done(self, *, force: bool = False) -> None:
+        """Close the checkpoint once nothing waits and nothing is recorded."""
+        if not self._recorded:
+            self.books.close_if_done(force=force)
 
     def _announce(self, plan: Plan) -> None:
         """Let values come in that were put in their places while this restore was assigning."""
         deferred.announce(plan.edges)
         if plan.runs_code:
             deferred.announce([(wait.owner, wait.names) for wait in plan.waits])
+        if self._lost:
+            path = self.books.paths.shown(self._lost[0])
+            self._lost.clear()
+            warn(
+                f"{self.books.source.path}: {path} belongs to a graph and has come after the status"
+                " of its restore was dropped, so that its restore cannot be run any more. Keep the"
+                " status until run_restore_ops()."
+            )
 
     def _explain(self, error: BaseException, done: list[int]) -> None:
         """Let an error say what was assigned before it."""

@@ -1,4 +1,4 @@
-"""Slot variables: each is matched by the pair of optimizer and variable that it belongs to (R-25).
+"""Slot variables: each is matched by the pair of optimizer and variable that it belongs to (R-27).
 
 A slot variable has no edge of its own. Once a live optimizer and a live variable are both matched,
 in whatever order they came, the optimizer's slot for that variable is matched too; where there is
@@ -85,14 +85,17 @@ class SlotMatching:
     def _made_for(
         self, slot: Slot, optimizer: SlotTrackable, variable: Variable
     ) -> Variable | None:
-        """Return a new slot variable of the stored dtype and shape; `None` if no tensor is stored.
+        """Return a new slot variable of the stored dtype and shape.
 
-        Where the options allow a cast to the dtype of the variable, it is of that.
+        There is none if no tensor is stored, or if the graph of the variable is finalized. Where
+        the options allow a cast to the dtype of the variable, it is of that.
         """
         key = (id(optimizer), id(variable), slot.slot_name)
         if key in self._made:
             return self._made[key]
         value = self._books.values.get(slot.slot_variable)
+        if variable.cell is not None and variable.cell.graph.finalized:
+            return None
         if value is None or value.info is None or value.info.dtype in UNSIZED:
             return None
         dtype = numpy_dtype(value.info.dtype)

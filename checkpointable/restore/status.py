@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Callable
+from typing import Any, final
 
 from checkpointable.errors import UnmatchedError
+from checkpointable.graph.walk import walk
+from checkpointable.restore.books import Roots
 from checkpointable.restore.report import Report
 from checkpointable.restore.restoration import Restoration
+from checkpointable.session.session import Session
 from checkpointable.trackable import waiting
+from checkpointable.trackable.base import Variable
 
 
 class LoadStatus(ABC):
@@ -38,6 +43,14 @@ class LoadStatus(ABC):
     def expect_partial(self) -> LoadStatus:
         """Say that values may stay unmatched: no warning will name them."""
 
+    @abstractmethod
+    def run_restore_ops(self, session: Session | None = None) -> LoadStatus:
+        """Give Variables of a graph their values in a session."""
+
+    @abstractmethod
+    def initialize_or_restore(self, session: Session | None = None) -> LoadStatus:
+        """Run the restore operations, then give what still has no value its initial one."""
+
     def settle(self) -> LoadStatus:
         """Give every waiting value whose object has come since to that object."""
         waiting.settle()
@@ -48,7 +61,8 @@ class LoadStatus(ABC):
 class CheckpointLoadStatus(LoadStatus):
     """The status of a restore from an object-based checkpoint.
 
-    It keeps the restored objects alive. It may be used from any thread.
+    It keeps the restored objects alive, and the files open as long as it holds restore operations.
+    It may be used from any thread.
 
     Example:
         >>> import tempfile
@@ -66,6 +80,8 @@ class CheckpointLoadStatus(LoadStatus):
         self._holder = restoration.books.holder()
         self._root = restoration.books.roots()[0]
         restoration.status = weakref.ref(self)
+        # Only the status can run what was recorded for Variables of a graph.
+        weakref.finalize(self, restoration.release).atexit = False
 
     def report(self) -> Report:
         """Return what matched and what did not, as of now.
@@ -119,6 +135,46 @@ class CheckpointLoadStatus(LoadStatus):
         self._restoration.partial_expected = True
         return self
 
+    def run_restore_ops(self, session: Session | None = None) -> CheckpointLoadStatus:
+        """Give the Variables of a graph that have come so far their values in a session.
+
+        They are read straight into the session, and verified, in any session and as often as
+        wanted; the files may have been deleted. In eager execution there is nothing to do.
+
+        Args:
+            session: by default the default session.
+
+        Returns:
+            this status.
+
+        Raises:
+            RuntimeError: there is something to run, and no session.
+            ValueError: the session is of another graph.
+            CorruptCheckpointError: the files are damaged; its report lists what was assigned.
+        """
+        self.settle()
+        self._restoration.run_recorded(session)
+        return self
+
+    def initialize_or_restore(self, session: Session | None = None) -> CheckpointLoadStatus:
+        """Run the restore operations, then give what still has no value its initial one.
+
+        In a graph that is the value that the initializer gives; in eager execution, zeros for
+        a Variable that was made with a shape only. What has a value keeps it.
+
+        Args:
+            session: by default the default session.
+
+        Returns:
+            this status.
+
+        Raises:
+            RuntimeError, ValueError, CorruptCheckpointError: as `run_restore_ops`.
+        """
+        self.run_restore_ops(session)
+        _initialize(self._restoration.books.roots(), session)
+        return self
+
     def __repr__(self) -> str:
         return f"<CheckpointLoadStatus of {self._restoration.books.source.path}>"
 
@@ -132,6 +188,8 @@ class CheckpointLoadStatus(LoadStatus):
 class InitializationOnlyStatus(LoadStatus):
     """The status of `restore(None)`: there was no checkpoint, so every assertion raises.
 
+    It keeps the objects alive that were to be restored.
+
     Example:
         >>> import checkpointable as ckpt
         >>> ckpt.Checkpoint(step=0).restore(None).assert_consumed()
@@ -139,6 +197,10 @@ class InitializationOnlyStatus(LoadStatus):
         ...
         checkpointable.errors.UnmatchedError: restore(None): there was no checkpoint to restore...
     """
+
+    def __init__(self, holder: Any, roots: Callable[[Any], Roots]) -> None:
+        self._holder, self._roots = holder, roots
+        self._root = roots(holder)[0]
 
     def report(self) -> Report:
         """Return an empty report."""
@@ -156,6 +218,30 @@ class InitializationOnlyStatus(LoadStatus):
         """Raise `UnmatchedError`: nothing was restored."""
         raise self._nothing()
 
+    def run_restore_ops(self, session: Session | None = None) -> InitializationOnlyStatus:
+        """Raise `UnmatchedError`: there is nothing to restore."""
+        raise self._nothing()
+
+    def initialize_or_restore(self, session: Session | None = None) -> InitializationOnlyStatus:
+        """Give every Variable without a value its initial one.
+
+        In a graph that is the value that the initializer gives; in eager execution, zeros for
+        a Variable that was made with a shape only.
+
+        Args:
+            session: by default the default session.
+
+        Returns:
+            this status.
+
+        Raises:
+            RuntimeError: there are Variables of a graph, and no session.
+            ValueError: the session is of another graph.
+        """
+        self.settle()
+        _initialize(self._roots(self._holder), session)
+        return self
+
     def expect_partial(self) -> InitializationOnlyStatus:
         """Return the status."""
         return self
@@ -165,3 +251,11 @@ class InitializationOnlyStatus(LoadStatus):
             "restore(None): there was no checkpoint to restore, so no object was matched. Check"
             " the path (latest_checkpoint() returns None for a directory without checkpoints)."
         ).with_report(self.report())
+
+
+def _initialize(roots: Roots, session: Session | None) -> None:
+    """Give every reachable Variable without a value its initial one (R-26)."""
+    root, attached = roots
+    for live in walk(root, attached).objects:
+        if isinstance(live, Variable):
+            live.initialize(session)

@@ -27,7 +27,6 @@ from checkpointable.trackable.generated import (
 from checkpointable.trackable.initializers import (
     Initializer,
     Shape,
-    initial_array,
     initial_shape,
 )
 from checkpointable.trackable.tracking import (
@@ -169,7 +168,8 @@ class Trackable(Owner):
             trainable: a mark for optimizers.
 
         Returns:
-            the Variable, which has a value.
+            the Variable, which has a value. In a graph it has none: the initializer is recorded,
+            and so is the restore where a value waits; a callable is run at each initialization.
 
         Raises:
             ValueError: something stands under this name, or the initializer gives another shape.
@@ -179,16 +179,14 @@ class Trackable(Owner):
             >>> model.add_variable("w", (2,), initializer="ones").value
             array([1., 1.], dtype=float32)
         """
-        variable = Variable(
-            shape=initial_shape(shape, initializer), dtype=dtype, name=name, trainable=trainable
-        )
+        shape = initial_shape(shape, initializer)
         _check_name(self, name)
-        _check_free(self, name, variable, overwrite=False)
+        _check_free(self, name, None, overwrite=False)
+        variable = Variable(shape=shape, dtype=dtype, name=name, trainable=trainable)
         try:
             self.track(name, variable)
         finally:  # A restore that fails must not leave a Variable that cannot be read.
-            if not variable.initialized:
-                variable.assign(initial_array(initializer, variable.shape, variable.dtype))
+            variable.initialize_with(initializer)
         return variable
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -224,6 +222,9 @@ class Variable(ArrayValue, Trackable):
     A Variable that nothing has restored yet lets waiting values come in before it is read or
     written, so it is never seen unrestored. `==` is elementwise; the hash is the identity.
 
+    One that is made while a `Graph` is the default is recorded there: it has an `initializer` and
+    no value of its own, but one in each `Session`; its name is made unique. Reading it raises.
+
     Not thread-safe: one thread at a time writes to it.
 
     Args:
@@ -233,7 +234,8 @@ class Variable(ArrayValue, Trackable):
         shape: the shape, where there is no initial value; else it is compared with that.
         name: a global name, for name-based checkpoints.
         trainable: a mark for optimizers.
-        device: a mark for people; a numpy array is in main memory.
+        device: a mark for people; a numpy array is in main memory. In a graph, by default that of
+            `Graph.device`.
 
     Raises:
         NotCheckpointableError: values of this dtype cannot be stored.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Final, SupportsIndex, TypeAlias
+from typing import Any, Final, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,14 +37,19 @@ def initial_shape(shape: Shape | None, initializer: Initializer) -> tuple[int, .
     """
     if isinstance(initializer, str) and initializer not in _NAMED:
         raise ValueError(f"initializer is {initializer!r}, expected one of {', '.join(_NAMED)}")
-    if initializer is None or isinstance(initializer, str) or callable(initializer):
+    if not is_constant(initializer):
         return () if shape is None else normal_shape(shape)
-    given = np.shape(initializer)
+    given = np.shape(cast(npt.ArrayLike, initializer))
     if shape is not None and given != normal_shape(shape):
         raise ValueError(
             f"the initializer has the shape {given}, the variable {normal_shape(shape)}"
         )
     return given
+
+
+def is_constant(initializer: Initializer) -> bool:
+    """Tell whether an initializer is an array-like: the value itself."""
+    return not (initializer is None or isinstance(initializer, str) or callable(initializer))
 
 
 def initial_array(

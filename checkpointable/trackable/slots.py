@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
 
 from checkpointable.names import check_local_name
+from checkpointable.session.graph import executing_eagerly
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable, Variable
-from checkpointable.trackable.initializers import Initializer, initial_array
+from checkpointable.trackable.initializers import Initializer
 from checkpointable.trackable.slot_table import SlotTable
 from checkpointable.trackable.tracking import peek_tracking, tracking_of
 
@@ -54,7 +57,7 @@ class SlotTrackable(Trackable):
                 array-like: of the variable's dtype).
 
         Returns:
-            the slot variable.
+            the slot variable; that of a variable of a graph belongs to that graph.
 
         Raises:
             TypeError: `variable` is no Variable, or `slot_name` no string.
@@ -72,7 +75,7 @@ class SlotTrackable(Trackable):
         slot = self.get_slot(variable, slot_name)
         if slot is None:
             slot = new_slot(variable, slot_name, shape, dtype)
-            slot.assign(initial_array(initializer, shape, dtype))
+            slot.initialize_with(initializer)
             keep_slot(self, variable, slot_name, slot)
         elif (slot.shape, slot.dtype) != (shape, dtype):
             raise ValueError(
@@ -113,11 +116,24 @@ def keep_slot(optimizer: SlotTrackable, variable: Variable, name: str, slot: Var
 def new_slot(
     variable: Variable, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Variable:
-    """Return a slot variable without a value."""
+    """Return a slot variable without a value, in the graph of its variable if that has one."""
     full_name = None if variable.name is None else f"{variable.name}/{name}"
-    return Variable(
-        shape=shape, dtype=dtype, name=full_name, trainable=False, device=variable.device
-    )
+    with _home_of(variable):
+        return Variable(
+            shape=shape, dtype=dtype, name=full_name, trainable=False, device=variable.device
+        )
+
+
+@contextmanager
+def _home_of(variable: Variable) -> Iterator[None]:
+    """Let variables be made where a variable lives; its name holds all name scopes already."""
+    if variable.cell is None:
+        with executing_eagerly():
+            yield
+    else:
+        graph = variable.cell.graph
+        with graph.as_default(), graph.name_scope(""):
+            yield
 
 
 def _expected(

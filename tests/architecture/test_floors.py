@@ -12,7 +12,8 @@ from tests.architecture.source import REPOSITORY, TREES, imported, nodes, room
 
 GROUND = {"errors", "names", "options", "plain", "version"}
 BYTES = GROUND | {"storage", "format", "bundle", "directory"}
-BRIDGE = BYTES | {"trackable", "graph"}
+OBJECTS = GROUND | {"session", "trackable"}
+BRIDGE = BYTES | OBJECTS | {"graph"}
 #: Every room, and the rooms that it may import from.
 FLOORS: dict[str, set[str]] = {
     "errors": set(),
@@ -24,16 +25,18 @@ FLOORS: dict[str, set[str]] = {
     "format": GROUND | {"storage"},
     "bundle": GROUND | {"storage", "format"},
     "directory": GROUND | {"storage", "format", "bundle"},
-    "trackable": GROUND,
-    "graph": BYTES | {"trackable"},
+    "session": GROUND,
+    "trackable": GROUND | {"session"},
+    "graph": BYTES | OBJECTS,
     "comparison": BRIDGE,
     "restore": BRIDGE,
     "checkpoint": BRIDGE | {"restore"},
+    "saver": BRIDGE | {"restore", "checkpoint"},
     "reading": BRIDGE | {"restore"},
     "adapters": GROUND | {"trackable"},
     "comparing": BRIDGE | {"comparison", "checkpoint"},
     "__init__": BRIDGE
-    | {"restore", "checkpoint", "reading", "comparison", "comparing", "adapters"},
+    | {"adapters", "restore", "comparison", "checkpoint", "saver", "reading", "comparing"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes"}

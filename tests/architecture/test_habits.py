@@ -17,10 +17,12 @@ KEPT = {
 #: What rooms other than `storage` may use of `os`: names, not files.
 PURE = {"os", "PathLike", "fspath", "path", "abspath", "basename", "dirname", "join", "normpath"}
 FORBIDDEN = {"pickle", "marshal", "shelve", "eval", "exec", "__import__", "__del__"}
-#: All module-level state: locks that are held, what waits for objects, classes warned about.
+#: All module-level state: locks that are held, defaults, what waits for objects, classes warned of.
 STATE = {
     "storage.lock._open",
     "trackable.registry._adapters",
+    "session.defaults.graphs",
+    "session.defaults.sessions",
     "trackable.waiting._owners",
     "trackable.waiting._polled",
     "trackable.waiting._quiet",
