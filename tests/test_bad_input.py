@@ -108,7 +108,7 @@ class TestDamage:
         assert error.file
 
     def test_a_shard_of_another_save_is_found(self, saved, tmp_path):
-        """A file of the right name and length with other contents is refused."""
+        """A file of the right name and length with other contents is refused (R-20)."""
         other = ckpt.Checkpoint(m=Model(2)).write(tmp_path / "other", max_shard_bytes=800)
         for mine, theirs in zip(
             shards(saved),
@@ -121,7 +121,7 @@ class TestDamage:
         refuse(saved, ckpt.CorruptCheckpointError, "ckpt", verify="first")
 
     def test_damage_found_while_reading_lists_what_was_assigned(self, saved):
-        """With verify="inline", the error says which values are new already."""
+        """With verify="inline", the error says which values are new already (R-20)."""
         data = bytearray(shards(saved)[1].read_bytes())
         data[-1] ^= 1
         shards(saved)[1].write_bytes(data)

@@ -50,7 +50,7 @@ def _nothing_is_left_waiting():
 
 class TestArrival:
     def test_an_attribute_assigned_later_is_restored(self, tmp_path):
-        """A Trackable receives its values when it is assigned under the waiting name."""
+        """A Trackable receives its values when it is assigned under the waiting name (R-9)."""
         path = write(tmp_path, m=Node(a=Node(w=variable(1, 2))))
         live = Node()
         status = ckpt.Checkpoint(m=live).restore(path)
@@ -120,7 +120,7 @@ class TestArrival:
         assert 1 == live.x
 
     def test_items_of_a_plain_list_are_noticed(self, tmp_path):
-        """A layer appended to a plain list is restored before its Variable can be read."""
+        """A layer appended to a plain list is restored before its Variable can be read (R-10)."""
         path = write(tmp_path, m=Node(layers=[Node(w=variable(i)) for i in range(3)]))
         live = Node(layers=[])
         status = ckpt.Checkpoint(m=live).restore(path)
@@ -228,7 +228,7 @@ class TestAliases:
         status.assert_consumed()
 
     def test_a_second_object_at_an_alias_is_read_again(self, tmp_path):
-        """Another object that comes under the other name receives the value and is split."""
+        """Another object that comes under the other name receives the value and is split (R-12)."""
         shared = variable(1)
         path = write(tmp_path, a=shared, b=shared)
         live = ckpt.Checkpoint(a=variable(0))
@@ -250,7 +250,7 @@ class TestAliases:
 
 class TestOrder:
     def test_the_latest_restore_wins_for_an_object_that_comes_later(self, tmp_path):
-        """Both restores count the value as matched; the newer one's is assigned."""
+        """Both restores count the value as matched; the newer one's is assigned (R-11)."""
         old = write(tmp_path, "old", m=Node(w=variable(1)))
         new = write(tmp_path, "new", m=Node(w=variable(2)))
         live = Node()
@@ -351,7 +351,7 @@ class TestFiles:
         status.assert_consumed()
 
     def test_dropping_the_objects_frees_everything_at_once(self, tmp_path):
-        """What waits refers to nothing that keeps the objects alive; files are closed too."""
+        """What waits keeps no object alive; files are closed too (R-13)."""
         path = write(tmp_path, m=Node(a=Node(w=variable(1)), b=[Node(w=variable(2))]))
         before = len(os.listdir("/proc/self/fd"))
         gc.collect()
@@ -393,7 +393,7 @@ class TestFiles:
             gc.enable()
 
     def test_a_save_names_the_values_that_still_wait(self, tmp_path):
-        """One warning lists them; none is given after expect_partial()."""
+        """One warning lists them; none is given after expect_partial() (R-24)."""
         path = write(tmp_path, m=Node(a=Node(w=variable(1))))
         live = ckpt.Checkpoint(m=Node())
         status = live.restore(path)

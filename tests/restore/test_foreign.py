@@ -198,7 +198,7 @@ class TestChildren:
 
 class TestRestoring:
     def test_tensors_and_children_come_back(self, tmp_path, adapter):
-        """New tensors, plain children, and Trackables in place; the adapter is asked once."""
+        """Tensors, plain children, and Trackables in place; the adapter is asked once (R-30)."""
         saved = Camera([1.0, 2.0], "left", Node(w=variable(3)))
         path = ckpt.Checkpoint(m=Node(c=saved)).write(tmp_path / "m")
         live = Camera([0.0, 0.0], "", Node(w=variable(0)))

@@ -43,7 +43,7 @@ class TestObjects:
         assert [1, 2] == view.tolist()
 
     def test_edges_decide_not_types_or_global_names(self, tmp_path):
-        """An object of another class under the same name is matched."""
+        """An object of another class under the same name is matched (R-1)."""
         path = write(tmp_path, m=Node(w=ckpt.Variable(1.0, name="old")))
 
         class Other(ckpt.Trackable):
@@ -65,7 +65,7 @@ class TestObjects:
         assert [1, 2] == [c.w[0], d.w[0]]
 
     def test_one_stored_object_in_two_live_ones_is_split(self, tmp_path):
-        """Both objects receive the value, and the report and assert_consumed say so."""
+        """Both objects receive the value, and the report and assert_consumed say so (R-5)."""
         shared = variable(5)
         path = write(tmp_path, a=shared, b=shared)
         a, b = variable(0), variable(0)
@@ -77,7 +77,7 @@ class TestObjects:
             status.assert_consumed()
 
     def test_two_stored_objects_in_one_live_one_give_it_the_first_value(self, tmp_path):
-        """The first in breadth-first order wins; the other, if it differs, is unused."""
+        """The first in breadth-first order wins; the other, if it differs, is unused (R-6)."""
         path = write(tmp_path, a=variable(1), b=variable(2))
         live = variable(0)
         status = ckpt.Checkpoint(a=live, b=live).restore(path)
@@ -107,7 +107,7 @@ class TestObjects:
             status.assert_existing_objects_matched()
 
     def test_all_mismatches_are_raised_together_and_nothing_changes(self, tmp_path):
-        """A restore checks every shape and dtype before it assigns the first value."""
+        """A restore checks every shape and dtype before it assigns the first value (R-4)."""
         path = write(tmp_path, a=variable(1), b=variable(1, 2), c=variable(3))
         a, b, c = variable(0), variable(0), ckpt.Variable(np.float32([0]))
         with pytest.raises(ckpt.IncompatibleCheckpointError) as caught:
@@ -139,7 +139,7 @@ class TestObjects:
         assert 1 == len(calls)
 
     def test_an_error_of_the_users_class_carries_the_report(self, tmp_path):
-        """What restore_from_tensors raises arrives as our error, with its cause and the report."""
+        """What restore_from_tensors raises is the cause of an error with the report (R-21)."""
 
         class Stubborn(ckpt.Trackable):
             def serialize_to_tensors(self):
@@ -201,7 +201,7 @@ class TestDeclaredValues:
         assert np.all(stored == target.x)
 
     def test_arrays_lists_dicts_and_sets_are_changed_in_place(self, tmp_path):
-        """A container or array that can be overwritten keeps its identity."""
+        """A container or array that can be overwritten keeps its identity (R-21)."""
         for stored, live in [
             (np.arange(3), np.zeros(3, int)),
             ([1, 2], [0]),
@@ -263,7 +263,7 @@ class TestDeclaredValues:
         assert [3, 4] == target.x.tolist()
 
     def test_a_number_and_a_0d_tensor_restore_into_each_other_and_are_listed(self, tmp_path):
-        """A plain int and an int64 array of no dimensions are of one kind."""
+        """A plain int and an int64 array of no dimensions are of one kind (R-2)."""
         path = write(tmp_path, m=Declared(x=7))
         live = Node(x=ckpt.Variable(np.int64(0)))
         status = ckpt.Checkpoint(m=live).restore(path).assert_consumed()
@@ -343,7 +343,7 @@ class TestContainers:
         assert [0, 1] == live.a[3].tolist()
 
     def test_an_empty_declared_container_is_filled(self, tmp_path):
-        """Arrays and plain values fill an empty list or dict; integer keys stay integers."""
+        """Arrays and plain values fill an empty list or dict; integer keys stay integers (R-8)."""
         stored = {"a": np.arange(2), 3: [np.ones(1), (np.zeros(1), 5)], "n": None}
         path = write(tmp_path, m=Declared(x=stored))
         box: dict[Any, Any] = {}
@@ -374,7 +374,7 @@ class TestContainers:
         assert [3, 4] == target.x
 
     def test_none_takes_an_array_or_a_plain_value(self, tmp_path):
-        """A declared None is an empty place, never missing and never a mismatch."""
+        """A declared None is an empty place, never missing and never a mismatch (R-7)."""
         path = write(tmp_path, a=np.arange(2), b=5, c={"k": [np.ones(1)]}, d=np.float32(2))
         target = ckpt.Checkpoint(a=None, b=None, c=None, d=None, e=None)
         target.restore(path).assert_consumed()

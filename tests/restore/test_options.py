@@ -33,7 +33,7 @@ def fresh() -> Node:
 
 class TestSelection:
     def test_only_restores_what_its_paths_lead_to(self, path):
-        """Everything else stays as it is, is listed as skipped, and fails no assertion."""
+        """Everything else stays as it is, is listed as skipped, and fails no assertion (R-14)."""
         live = ckpt.Checkpoint(model=fresh(), step=0)
         status = live.restore(path, only="model/enc").assert_consumed()
         assert (0, 1, 2, 0) == (
@@ -72,7 +72,7 @@ class TestSelection:
         assert 1 == live[0]
 
     def test_the_counter_is_restored_whatever_is_left_out(self, path):
-        """Numbering goes on after a partial restore."""
+        """Numbering goes on after a partial restore (R-3)."""
         live = ckpt.Checkpoint(step=0)
         status = live.restore(path, only="step").assert_consumed()
         assert 1 == live.save_counter.value
@@ -93,7 +93,7 @@ class TestSelection:
         assert "extra" in [entry.path for entry in skipped]
 
     def test_at_restores_from_a_stored_part(self, path):
-        """The live root is matched with the stored object at the path."""
+        """The live root is matched with the stored object at the path (R-15)."""
         encoder = Node(w=variable(0), b=variable(0))
         holder = ckpt.Checkpoint(encoder)
         holder.restore(path, at="model/enc").assert_consumed()
@@ -120,7 +120,7 @@ class TestFit:
             live.restore(path)
 
     def test_casting_converts_and_lists_what_it_converted(self, tmp_path):
-        """numpy's words say which casts are allowed."""
+        """numpy's words say which casts are allowed (R-17)."""
         path = ckpt.Checkpoint(w=variable(1.5, 2.5)).write(tmp_path / "m")
         live = variable(0, 0, dtype=np.float32)
         status = ckpt.Checkpoint(w=live).restore(path, casting="same_kind").assert_consumed()
@@ -130,7 +130,7 @@ class TestFit:
             ckpt.Checkpoint(w=variable(0, 0, dtype=int)).restore(path, casting="same_kind")
 
     def test_reshape_fits_another_shape_of_the_same_size(self, tmp_path):
-        """Elements keep their C order."""
+        """Elements keep their C order (R-18)."""
         path = ckpt.Checkpoint(w=np.arange(6)).write(tmp_path / "m")
         live = np.zeros((2, 3), int)
         ckpt.Checkpoint(w=live).restore(path, shapes="reshape").assert_consumed()
@@ -139,7 +139,7 @@ class TestFit:
             ckpt.Checkpoint(w=np.zeros(5, int)).restore(path, shapes="reshape")
 
     def test_skip_leaves_values_of_another_shape(self, tmp_path):
-        """They are listed as skipped and fail no assertion; the others are restored."""
+        """They are listed as skipped and fail no assertion; the others are restored (R-16)."""
         path = ckpt.Checkpoint(w=variable(1, 2), v=variable(3)).write(tmp_path / "m")
         w, v = variable(0), variable(0)
         status = ckpt.Checkpoint(w=w, v=v).restore(path, shapes="skip").assert_consumed()
@@ -149,7 +149,7 @@ class TestFit:
 
 class TestStrictness:
     def test_defer_false_raises_before_anything_is_assigned(self, path):
-        """A value without an object, or an object without a value, fails the restore."""
+        """A value without an object, or an object without a value, fails the restore (R-19)."""
         live = ckpt.Checkpoint(model=Node(enc=Node(w=variable(0), b=variable(0))), step=0)
         with pytest.raises(ckpt.UnmatchedError, match="model/dec/w") as caught:
             live.restore(path, defer=False)
@@ -181,7 +181,7 @@ class TestStrictness:
 
 class TestStatus:
     def test_restore_of_none_fails_every_assertion(self):
-        """restore(None) says that nothing was restored."""
+        """restore(None) says that nothing was restored (R-23)."""
         status = ckpt.Checkpoint(step=0).restore(None)
         assert isinstance(status, ckpt.InitializationOnlyStatus)
         for check in (
@@ -228,7 +228,7 @@ class TestStatus:
             assert "save_counter" not in str(status.report())
 
     def test_a_report_prints_as_a_tree(self, path):
-        """The text groups the paths under their categories."""
+        """The text groups the paths under their categories (R-22)."""
         live = ckpt.Checkpoint(model=Node(enc=Node(w=variable(0))), step=0, more=[variable(1)])
         text = str(live.restore(path).report())
         assert "2 restored" in text

@@ -49,7 +49,7 @@ def _nothing_is_left_waiting():
 
 class TestRenamed:
     def test_an_attribute_of_another_name(self, tmp_path):
-        """What was called `w` is found under `kernel`."""
+        """What was called `w` is found under `kernel` (R-28)."""
         path = write(tmp_path, m=Node(w=variable(1)))
         live = class_with(kernel="w")(kernel=variable(0))
         ckpt.Checkpoint(m=live).restore(path).assert_consumed()
@@ -312,7 +312,7 @@ class TestRename:
         return ckpt.Checkpoint(model=model, step=7).save(tmp_path / "ckpt")
 
     def test_paths_of_the_program_lead_to_paths_of_the_checkpoint(self, path):
-        """A subtree, a value in another one, and a plain value."""
+        """A subtree, a value in another one, and a plain value (R-29)."""
         model = Node(encoder=Node(w=variable(0), b=variable(0)), dec=Node(kernel=variable(0)))
         live = ckpt.Checkpoint(model=model, count=0)
         rename = {

@@ -228,7 +228,7 @@ class TestRestoring:
         ids="-".join,
     )
     def test_the_order_of_creation_does_not_matter(self, path, steps):
-        """Variable, optimizer and slot may come in any order, before or after the restore."""
+        """Variable, optimizer, slot and restore may come in any order (R-27)."""
         model, optimizer = Node(b=variable(0)), Optimizer()
         w = variable(0, 0)
         live = ckpt.Checkpoint(model=model)

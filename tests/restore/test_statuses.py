@@ -54,7 +54,7 @@ class TestLoadStatus:
 
     @pytest.mark.parametrize("dtype", ["f4", "i8", "?", "U3", "M8[s]", "c8"])
     def test_what_was_made_without_a_value_becomes_zeros(self, tmp_path, dtype):
-        """Unless it was restored; what has a value keeps it."""
+        """Unless it was restored; what has a value keeps it (R-26)."""
         path = ckpt.Checkpoint(a=ckpt.Variable(np.ones(2, dtype))).write(tmp_path / "m")
         a, b = (ckpt.Variable(shape=2, dtype=dtype) for _ in range(2))
         live = ckpt.Checkpoint(a=a, b=b, c=ckpt.Variable(3))
