@@ -79,7 +79,7 @@ def graph():
 
 class TestRecording:
     def test_values_come_with_run_restore_ops(self, tmp_path, graph):
-        """Nothing is read into a session before; then the values are those that were saved (R-25)."""
+        """Nothing is read into a session before; then all values are those saved (R-25)."""
         path = write(
             tmp_path, lambda: {"m": Node(w=Node(a=ckpt.Variable([1.0, 2.0])), b=ckpt.Variable(3))}
         )
