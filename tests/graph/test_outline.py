@@ -29,6 +29,21 @@ def test_names_in_common_are_written_once() -> None:
     assert expected == lines("a/b/w", "a/b/x", "a/c", "d")
 
 
+def test_what_lies_below_one_object_stands_together() -> None:
+    """However the entries are ordered; an entry may itself have others below it."""
+    expected = [
+        "here:",
+        "  a/",
+        "    w <a/w>",
+        "      slot/",
+        "        m <a/w/slot/m>",
+        "    x <a/x>",
+        "  b <b>",
+        "  b <b>",
+    ]
+    assert expected == lines("a/w", "b", "a/x", "a/w/slot/m", "b")
+
+
 def test_a_shortened_path_is_one_name() -> None:
     """A path that was cut in the middle is not split."""
     assert ["here:", "  a/b ... c/d <a/b ... c/d>"] == lines("a/b ... c/d")
