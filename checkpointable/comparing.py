@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple, final
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.checkpoint import Checkpoint, roots_of
 from checkpointable.comparison.compare import compare
-from checkpointable.comparison.counterparts import Conflict, descendants, find_counterparts
+from checkpointable.comparison.counterparts import Conflict, find_counterparts
 from checkpointable.comparison.difference import Difference
 from checkpointable.comparison.side import Side, graph_of, live_side, stored_side
 from checkpointable.directory.latest import resolve
 from checkpointable.errors import NotCheckpointableError, warn
+from checkpointable.graph.paths import paths_of
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER
@@ -107,7 +108,8 @@ class CheckpointView:
 
     def descendants(self) -> list[int]:
         """Return all nodes, the root first, breadth-first, slot variables last."""
-        return descendants(self._graph)
+        _, by_node = paths_of(self._graph)
+        return list(by_node)
 
     def match(self, obj: Any) -> dict[int, Any]:
         """Return the live object for each stored node that has one.

@@ -13,10 +13,15 @@ import attrs
 import numpy as np
 
 from checkpointable.comparison.addresses import Addresses, Located, locate
-from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
+from checkpointable.comparison.difference import (
+    ChangedValue,
+    Difference,
+    MovedValue,
+    ValueSummary,
+    plain_text,
+)
 from checkpointable.comparison.distance import is_equal, largest_difference
 from checkpointable.comparison.moves import pair_alike
-from checkpointable.comparison.plain_text import plain_text
 from checkpointable.comparison.side import Content, Side, content_digest
 from checkpointable.format.dtypes import UNSIZED
 from checkpointable.format.records import TensorInfo
