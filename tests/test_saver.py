@@ -208,6 +208,20 @@ class TestRoots:
         ckpt.CheckpointableSaver(weakref.ref(live) if weak else live).restore(path)
         assert (1.0, 3, 1) == (live.root.layer.w.value, live.step, live.save_counter.value)
 
+    def test_what_was_saved_from_another_root_is_recognized(self, tmp_path):
+        """The failing assertion says how to restore a part, and how to restore into one."""
+        live = model(0.0)
+        whole = ckpt.Checkpoint(model=model(1.0)).write(tmp_path / "whole")
+        status = ckpt.CheckpointableSaver(live).restore(whole)
+        with pytest.raises(ckpt.UnmatchedError, match=r"RestoreOptions\(at='model'\)"):
+            status.assert_existing_objects_matched()
+        ckpt.CheckpointableSaver(live).restore(whole, ckpt.RestoreOptions(at="model"))
+        assert 1.0 == live.layer.w.value
+        part = ckpt.CheckpointableSaver(model(1.0)).save(tmp_path / "part")
+        status = ckpt.Checkpoint(model=model(0.0)).restore(part)
+        with pytest.raises(ckpt.UnmatchedError, match=r"the root: Checkpoint\(model\)"):
+            status.assert_existing_objects_matched()
+
     def test_the_root_that_is_gone_needs_a_live_reference(self):
         """A weak reference that is dead already is refused at once."""
         root = model(1.0)
