@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple, final
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.checkpoint import Checkpoint, roots_of
 from checkpointable.comparison.compare import compare
-from checkpointable.comparison.counterparts import Conflict, descendants, find_counterparts
+from checkpointable.comparison.counterparts import Conflict, find_counterparts
 from checkpointable.comparison.difference import Difference
 from checkpointable.comparison.side import Side, graph_of, live_side, stored_side
 from checkpointable.directory.latest import resolve
-from checkpointable.errors import warn
+from checkpointable.errors import NotCheckpointableError, warn
+from checkpointable.graph.paths import paths_of
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER
@@ -92,7 +93,12 @@ class CheckpointView:
             ValueError: there is no such node.
             TypeError: it is no integer.
         """
-        node = operator.index(node_id)
+        try:
+            node = operator.index(node_id)
+        except TypeError:
+            raise TypeError(
+                f"node_id is {node_id!r}, expected the number of a node, such as children(0) gives."
+            ) from None
         if not 0 <= node < len(self._graph):
             raise ValueError(
                 f"{self.path}: there is no node {node}, expected 0 (the root) to"
@@ -102,7 +108,8 @@ class CheckpointView:
 
     def descendants(self) -> list[int]:
         """Return all nodes, the root first, breadth-first, slot variables last."""
-        return descendants(self._graph)
+        _, by_node = paths_of(self._graph)
+        return list(by_node)
 
     def match(self, obj: Any) -> dict[int, Any]:
         """Return the live object for each stored node that has one.
@@ -161,8 +168,8 @@ def diff(a: Any, b: Any) -> Difference:
     """Compare two checkpoints, or a checkpoint and live objects: what was added, moved, changed.
 
     Values are compared bit for bit, under the first path to each. The save counter is left out.
-    At most one value of each side is in memory at a time. Not thread-safe where live objects are
-    compared.
+    Of a checkpoint, at most 16 MiB, or one larger tensor, are in memory at a time. Not thread-safe
+    where live objects are compared.
 
     Args:
         a: what was before: the path of a checkpoint, or of a directory (its newest one); or a live
@@ -202,6 +209,12 @@ def _side(side: Any, stack: ExitStack) -> Side:
         source = open_checkpoint(LOCAL, resolve(side))
         stack.callback(source.close)
         return stored_side(source)
+    if side is None:
+        raise NotCheckpointableError(
+            "a side is a NoneType, expected the path of a checkpoint (latest_checkpoint() returns"
+            " None if there is none), or a Trackable, a list, a tuple or a dict. Give other values"
+            " by name: Checkpoint(value=value)."
+        )
     waiting.settle()  # as before a save: what has come since is restored first
     return live_side(take_snapshot(_walk(side)), f"the live {type(side).__qualname__}")
 

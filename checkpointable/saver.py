@@ -12,8 +12,8 @@ from checkpointable.checkpoint import Checkpoint
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.restore.status import LoadStatus
-from checkpointable.session.graph import get_default_graph
-from checkpointable.session.session import Session
+from checkpointable.session.graph import Operation, get_default_graph
+from checkpointable.session.session import Session, get_default_session
 from checkpointable.storage.base import PathLike, path_text
 from checkpointable.trackable.base import Variable
 
@@ -63,7 +63,7 @@ class CheckpointableSaver:
     def save(
         self,
         file_prefix: PathLike,
-        checkpoint_number: int | np.integer[Any] | Variable | None = None,
+        checkpoint_number: int | np.integer[Any] | Variable | Operation | None = None,
         session: Session | None = None,
         options: SaveOptions | None = None,
     ) -> str:
@@ -71,8 +71,8 @@ class CheckpointableSaver:
 
         Args:
             file_prefix: directory and beginning of the name; missing directories are made.
-            checkpoint_number: an integer of at least 0, or a Variable of one: `-NUMBER` is added
-                to the name.
+            checkpoint_number: an integer of at least 0, a Variable of one, or an `Operation` that
+                returns one and is run first: `-NUMBER` is added to the name.
             session: where the values of Variables of a graph are read; by default the default
                 session. Ignored in eager execution.
             options: how to write.
@@ -84,7 +84,7 @@ class CheckpointableSaver:
             CheckpointExistsError: what stands there may not be replaced.
             NotCheckpointableError: something declared cannot be saved, or a Variable has no value.
             RuntimeError: a graph is the default, or Variables of one are reached, and there is no
-                session.
+                session; or the number has no value.
             StorageError: the storage failed.
             TypeError, ValueError: the number is no integer, or negative.
 
@@ -126,10 +126,12 @@ class CheckpointableSaver:
         return root if isinstance(root, Checkpoint) else self._holder
 
 
-def _default(session: Session | None) -> AbstractContextManager[Any]:
+def _default(session: Any) -> AbstractContextManager[Any]:
     """Return a `with` block in which the given session, if any, is the default."""
     if isinstance(session, Session):
         return session.as_default()
+    if isinstance(session, SaveOptions):
+        raise TypeError("session is a SaveOptions. Give options by name: options=SaveOptions(...).")
     if session is not None and get_default_graph() is not None:
         raise TypeError(f"session is a {type(session).__qualname__}, expected a Session")
     return nullcontext()
@@ -137,7 +139,7 @@ def _default(session: Session | None) -> AbstractContextManager[Any]:
 
 def _number(given: Any) -> int:
     """Return a checkpoint number that was given as an integer or as a Variable."""
-    found = given.fetch() if isinstance(given, Variable) else given
+    found = _fetched(given) if isinstance(given, (Variable, Operation)) else given
     is_integer = isinstance(found, (int, np.integer)) and not isinstance(found, bool)
     is_array = isinstance(found, np.ndarray) and found.dtype.kind in "iu" and found.shape == ()
     if not is_integer and not is_array:
@@ -149,3 +151,18 @@ def _number(given: Any) -> int:
     if number < 0:
         raise ValueError(f"checkpoint_number is {number}, expected at least 0")
     return number
+
+
+def _fetched(number: Variable | Operation) -> Any:
+    session = get_default_session()
+    try:
+        if isinstance(number, Variable):
+            return number.fetch()
+        if session is None:
+            raise RuntimeError(
+                f"{number!r} is run in a session, and there is no session. Create one: `with"
+                " Session() as session:`, or give one as an argument."
+            )
+        return session.run(number)
+    except RuntimeError as error:
+        raise RuntimeError(f"checkpoint_number: {error}") from None

@@ -236,7 +236,7 @@ class TestView:
         view = ckpt.CheckpointView(ckpt.Checkpoint(step=1).write(tmp_path / "model"))
         with pytest.raises(ValueError, match=rf"no node {node}, expected 0 \(the root\) to 1"):
             view.children(node)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="node_id is 'step', expected the number of a node"):
             view.children("step")  # type: ignore[arg-type]
 
     def test_live_objects_stand_for_nodes(self, tmp_path):

@@ -75,6 +75,29 @@ class TestNames:
             ckpt.CheckpointableSaver(model(1.0)).save(tmp_path / "ckpt", checkpoint_number=number)
         assert [] == os.listdir(tmp_path)
 
+    def test_a_number_without_a_value_is_named(self, tmp_path):
+        """The error says which argument it was, in both modes, and nothing is written."""
+        number = ckpt.Variable(shape=(), dtype=int)
+        with pytest.raises(RuntimeError, match=r"checkpoint_number: .* has no value yet"):
+            ckpt.CheckpointableSaver(model(1.0)).save(tmp_path / "ckpt", number)
+        with ckpt.Graph().as_default(), ckpt.Session():
+            number = ckpt.Variable(3, name="step")
+            with pytest.raises(RuntimeError, match="checkpoint_number: Variable 'step' has no"):
+                ckpt.CheckpointableSaver(Node(step=number)).save(tmp_path / "ckpt", number)
+        assert [] == os.listdir(tmp_path)
+
+    def test_a_number_may_be_the_result_of_an_operation(self, tmp_path):
+        """It is run in the session that is saved, before the values are read."""
+        with ckpt.Graph().as_default():
+            live = Node(step=ckpt.Variable(3))
+            saver, session = ckpt.CheckpointableSaver(live), ckpt.Session()
+            session.run(live.step.initializer)
+            increment = live.step.assign_add(1)
+            with pytest.raises(RuntimeError, match=r"with Session\(\) as session"):
+                saver.save(tmp_path / "ckpt", increment)
+            assert "ckpt-4" == os.path.basename(saver.save(tmp_path / "ckpt", increment, session))
+        assert 4 == ckpt.load(tmp_path / "ckpt-4")["step"]
+
     def test_a_number_may_be_a_variable_of_the_model(self, tmp_path):
         """It is saved with all others, and numbers the files."""
         live = Node(step=ckpt.Variable(0))
@@ -116,6 +139,13 @@ class TestNames:
         assert 1.0 == live.layer.w.value
         with pytest.raises(TypeError, match="options is a dict"):
             saver.save(tmp_path / "m", options={})
+
+    def test_options_in_the_place_of_the_session_are_not_ignored(self, tmp_path):
+        """They would have no effect, so they are refused, with how to give them."""
+        saver = ckpt.CheckpointableSaver(model(1.0))
+        with pytest.raises(TypeError, match="options=SaveOptions"):
+            saver.save(tmp_path / "m", 1, ckpt.SaveOptions(single_file=True))
+        assert [] == os.listdir(tmp_path)
 
 
 class TestRoots:
@@ -178,6 +208,20 @@ class TestRoots:
         ckpt.CheckpointableSaver(weakref.ref(live) if weak else live).restore(path)
         assert (1.0, 3, 1) == (live.root.layer.w.value, live.step, live.save_counter.value)
 
+    def test_what_was_saved_from_another_root_is_recognized(self, tmp_path):
+        """The failing assertion says how to restore a part, and how to restore into one."""
+        live = model(0.0)
+        whole = ckpt.Checkpoint(model=model(1.0)).write(tmp_path / "whole")
+        status = ckpt.CheckpointableSaver(live).restore(whole)
+        with pytest.raises(ckpt.UnmatchedError, match=r"RestoreOptions\(at='model'\)"):
+            status.assert_existing_objects_matched()
+        ckpt.CheckpointableSaver(live).restore(whole, ckpt.RestoreOptions(at="model"))
+        assert 1.0 == live.layer.w.value
+        part = ckpt.CheckpointableSaver(model(1.0)).save(tmp_path / "part")
+        status = ckpt.Checkpoint(model=model(0.0)).restore(part)
+        with pytest.raises(ckpt.UnmatchedError, match=r"the root: Checkpoint\(model\)"):
+            status.assert_existing_objects_matched()
+
     def test_the_root_that_is_gone_needs_a_live_reference(self):
         """A weak reference that is dead already is refused at once."""
         root = model(1.0)
@@ -236,3 +280,154 @@ class TestSessions:
             with ckpt.Session() as session:
                 status.run_restore_ops(session)
                 assert [1.0, 2.0] == session.run(root.w).tolist()
+
+
+class Mode:
+    """One of the two modes of execution: how variables are read, set and restored in it."""
+
+    def __init__(self, session: ckpt.Session | None) -> None:
+        self._session = session
+
+    def read(self, variable: ckpt.Variable) -> Any:
+        """Return the value of a Variable."""
+        return variable.numpy() if self._session is None else self._session.run(variable)
+
+    def write(self, variable: ckpt.Variable, value: Any) -> None:
+        """Give a Variable a value."""
+        operation = variable.assign(value)
+        if self._session is not None:
+            self._session.run(operation)
+
+    def start(self, saver: ckpt.CheckpointableSaver) -> None:
+        """Run all initializers."""
+        saver.restore(None).initialize_or_restore(self._session)
+
+
+@pytest.fixture(params=["eager", "graph"])
+def mode(request):
+    """Each of the two modes of execution."""
+    if request.param == "eager":
+        yield Mode(None)
+        return
+    with ckpt.Graph().as_default(), ckpt.Session() as session:
+        yield Mode(session)
+
+
+class TestWhatIsPromised:
+    """The sentences that `CheckpointableSaver` is known by, each in both modes."""
+
+    def test_an_object_and_its_dependencies_are_saved_and_restored(self, tmp_path, mode):
+        """All that the root leads to, at any depth, and nothing else of the program."""
+        root = Node(w=ckpt.Variable(1.0), layers=[Node(w=ckpt.Variable([2.0]))], other=5)
+        ckpt.Variable(9.0)
+        saver = ckpt.CheckpointableSaver(root)
+        mode.start(saver)
+        path = saver.save(tmp_path / "ckpt")
+        assert {"w": 1.0, "layers": [{"w": [2.0]}]} == ckpt.load(path)
+        for variable in (root.w, root.layers[0].w):
+            mode.write(variable, np.zeros(variable.shape))
+        saver.restore(path).assert_consumed().run_restore_ops()
+        assert (1.0, [2.0]) == (mode.read(root.w), mode.read(root.layers[0].w))
+
+    def test_what_is_saved_is_what_is_there_when_save_is_called(self, tmp_path, mode):
+        """Dependencies may come and go between two saves."""
+        root = Node(a=ckpt.Variable(1.0))
+        saver = ckpt.CheckpointableSaver(root)
+        mode.start(saver)
+        first = saver.save(tmp_path / "ckpt", 1)
+        root.b = ckpt.Variable(2.0)
+        del root.a
+        mode.start(saver)
+        second = saver.save(tmp_path / "ckpt", 2)
+        assert [["a"], ["b"]] == [list(ckpt.load(path)) for path in (first, second)]
+
+    def test_names_are_local_to_objects(self, tmp_path, mode):
+        """Other global names, another class, another order of creation: all match."""
+        root = Node(a=Node(w=ckpt.Variable(1.0, name="x")), b=Node(w=ckpt.Variable(2.0, name="y")))
+        saver = ckpt.CheckpointableSaver(root)
+        mode.start(saver)
+        path = saver.save(tmp_path / "ckpt")
+
+        class Renamed(Node):
+            pass
+
+        live = Renamed(b=Renamed(w=ckpt.Variable(0.0, name="x")))
+        live.a = Renamed(w=ckpt.Variable(0.0, name="y"))
+        ckpt.CheckpointableSaver(live).restore(path).assert_consumed().run_restore_ops()
+        assert (1.0, 2.0) == (mode.read(live.a.w), mode.read(live.b.w))
+
+    def test_variables_are_restored_when_they_are_created(self, tmp_path, mode):
+        """Whatever is added to the root after the call; the restores grow with it."""
+        saved = Node(layer=Node())
+        saved.layer.add_variable("w", (2,), initializer="ones")
+        saved.layer.add_variable("v", (), initializer=3.0)
+        saver = ckpt.CheckpointableSaver(saved)
+        mode.start(saver)
+        path = saver.save(tmp_path / "ckpt")
+        root = Node()
+        status = ckpt.CheckpointableSaver(root).restore(path)
+        root.layer = Node()
+        w = root.layer.add_variable("w", (2,))
+        with pytest.raises(ckpt.UnmatchedError, match="layer/v"):
+            status.assert_consumed()
+        status.run_restore_ops()
+        assert [1, 1] == mode.read(w).tolist()
+        v = root.layer.add_variable("v")
+        status.assert_consumed().run_restore_ops()
+        assert 3.0 == mode.read(v)
+
+    def test_deferred_loading_can_be_disallowed(self, tmp_path, mode):
+        """`assert_consumed` raises unless every object was matched and its variables exist."""
+        saver = ckpt.CheckpointableSaver(model(1.0))
+        mode.start(saver)
+        path = saver.save(tmp_path / "ckpt")
+        for root in (Node(), Node(layer=Node())):
+            with pytest.raises(ckpt.UnmatchedError, match="layer/w"):
+                ckpt.CheckpointableSaver(root).restore(path).assert_consumed()
+        grown = Node(layer=Node(w=ckpt.Variable(0.0), more=ckpt.Variable(0.0)))
+        with pytest.raises(ckpt.UnmatchedError, match="layer/more"):
+            ckpt.CheckpointableSaver(grown).restore(path).assert_consumed()
+
+    def test_without_a_checkpoint_initializers_can_be_run(self, tmp_path, mode):
+        """`restore(None)`, as when there is no latest one, says that nothing was restored."""
+        root = Node(w=ckpt.Variable(shape=2))
+        status = ckpt.CheckpointableSaver(root).restore(ckpt.latest_checkpoint(tmp_path))
+        assert isinstance(status, ckpt.InitializationOnlyStatus)
+        with pytest.raises(ckpt.UnmatchedError, match="there was no checkpoint"):
+            status.assert_consumed()
+        status.initialize_or_restore()
+        assert [0, 0] == mode.read(root.w).tolist()
+
+    def test_what_latest_checkpoint_finds_can_be_restored(self, tmp_path, mode):
+        """Although no state file was written: the highest number of the name is the newest."""
+        root = Node(step=ckpt.Variable(9))
+        saver = ckpt.CheckpointableSaver(root)
+        mode.start(saver)
+        paths = []
+        for number in (9, 10):
+            mode.write(root.step, number)
+            paths.append(saver.save(tmp_path / "ckpt", checkpoint_number=root.step))
+        mode.write(root.step, 0)
+        assert paths[1] == ckpt.latest_checkpoint(tmp_path)
+        saver.restore(ckpt.latest_checkpoint(tmp_path)).run_restore_ops()
+        assert 10 == mode.read(root.step)
+
+    def test_a_load_status_is_returned(self, tmp_path, mode):
+        """Of this checkpoint a `CheckpointLoadStatus`, in both modes."""
+        saver = ckpt.CheckpointableSaver(model(1.0))
+        mode.start(saver)
+        status = saver.restore(saver.save(tmp_path / "ckpt"))
+        assert isinstance(status, ckpt.CheckpointLoadStatus)
+        assert status.assert_existing_objects_matched().assert_nontrivial_match() is status
+
+    def test_saving_and_restoring_again_adds_nothing_to_the_graph(self, tmp_path):
+        """Fifty times over, in operations, names and collections."""
+        with ckpt.Graph().as_default() as graph, ckpt.Session():
+            saver = ckpt.CheckpointableSaver(model(1.0))
+            saver.restore(None).initialize_or_restore()
+            before = len(graph.get_operations()), len(graph.get_collection("variables"))
+            for _ in range(50):
+                path = saver.save(tmp_path / "ckpt", options=ckpt.SaveOptions(durable=False))
+                saver.restore(path).initialize_or_restore()
+            after = len(graph.get_operations()), len(graph.get_collection("variables"))
+        assert before == after

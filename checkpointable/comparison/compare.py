@@ -6,17 +6,22 @@ side under other paths: it may have moved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 import numpy as np
 
 from checkpointable.comparison.addresses import Addresses, Located, locate
-from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
+from checkpointable.comparison.difference import (
+    ChangedValue,
+    Difference,
+    MovedValue,
+    ValueSummary,
+    plain_text,
+)
 from checkpointable.comparison.distance import is_equal, largest_difference
 from checkpointable.comparison.moves import pair_alike
-from checkpointable.comparison.plain_text import plain_text
 from checkpointable.comparison.side import Content, Side, content_digest
 from checkpointable.format.dtypes import UNSIZED
 from checkpointable.format.records import TensorInfo
@@ -31,7 +36,7 @@ _EMPTY: Final = frozenset(map(encode_value, (None, [], (), {}, set(), frozenset(
 
 
 def compare(before: Side, after: Side) -> Difference:
-    """Compare the values of two sides, at most one of each at a time.
+    """Compare the values of two sides, a few of each at a time.
 
     Raises:
         CorruptCheckpointError: a value that is read is damaged.
@@ -50,11 +55,7 @@ def compare(before: Side, after: Side) -> Difference:
         added=[_summary(new, key) for key in added if key not in arrived],
         removed=[_summary(old, key) for key in removed if key not in moves],
         moved=[_moved(old, key, new, moves[key]) for key in removed if key in moves],
-        changed=[
-            change
-            for key, other in pairs.items()
-            if (change := _change(old, key, new, other)) is not None
-        ],
+        changed=list(_changes(old, new, pairs)),
     )
 
 
@@ -69,8 +70,8 @@ class _Values:
     def info(self, key: _Key) -> TensorInfo | None:
         return self.side.info(self.numbers[key])
 
-    def content(self, key: _Key) -> Content:
-        return self.side.content(self.numbers[key])
+    def contents(self, keys: Iterable[_Key]) -> Iterator[Content]:
+        return self.side.contents(map(self.numbers.__getitem__, keys))
 
     def path(self, key: _Key) -> str:
         address, name = key
@@ -137,43 +138,50 @@ def _by_content(
 ) -> dict[tuple[bytes, str | None], list[_Key]]:
     """Group values of one dtype and shape by their content; what is empty also by its name."""
     groups: dict[tuple[bytes, str | None], list[_Key]] = {}
+    contents = values.contents(keys)
     for key in keys:
-        content = values.content(key)
-        own_name = values.path(key).rpartition("/")[2] if _is_empty(content) else None
-        groups.setdefault((content_digest(content), own_name), []).append(key)
+        found, is_empty = _fingerprint(next(contents))
+        own_name = values.path(key).rpartition("/")[2] if is_empty else None
+        groups.setdefault((found, own_name), []).append(key)
     return groups
 
 
-def _is_empty(content: Content) -> bool:
+def _fingerprint(content: Content) -> tuple[bytes, bool]:
+    """Return the digest of a value, and whether it is empty."""
     if isinstance(content, bytes):
-        return not content or content in _EMPTY
-    return not content.size
+        return content_digest(content), not content or content in _EMPTY
+    return content_digest(content), not content.size
 
 
-def _change(old: _Values, key: _Key, new: _Values, other: _Key) -> ChangedValue | None:
-    """Return how a value has changed; `None` if it is equal bit for bit."""
-    is_same_kind = old.info(key) == new.info(other)
-    largest = None
-    if is_same_kind or _can_be_subtracted(old.info(key), new.info(other)):
-        mine, theirs = old.content(key), new.content(other)
-        if is_same_kind and _is_equal(mine, theirs):
-            return None
-        if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
-            largest = largest_difference(mine, theirs)
-    before, after = _summary(old, key), _summary(new, other)
-    return ChangedValue(after.path, before, after, largest)
+def _changes(old: _Values, new: _Values, pairs: Mapping[_Key, _Key]) -> Iterator[ChangedValue]:
+    """Yield how values have changed that stand in the same place."""
+    read = {k: o for k, o in pairs.items() if _is_comparable(old.info(k), new.info(o))}
+    mine, theirs = old.contents(read), new.contents(read.values())
+    for key, other in pairs.items():
+        is_same, largest = old.info(key) == new.info(other), None
+        if key in read:
+            # They have no names here: a large value must be gone before the next one is read.
+            is_same, largest = _compared(next(mine), next(theirs), is_same)
+            if is_same:
+                continue
+        before, after = _summary(old, key), _summary(new, other)
+        yield ChangedValue(after.path, before, after, largest)
 
 
-def _can_be_subtracted(mine: TensorInfo | None, theirs: TensorInfo | None) -> bool:
+def _is_comparable(mine: TensorInfo | None, theirs: TensorInfo | None) -> bool:
+    """Tell whether two values may be equal, or be subtracted."""
     if mine is None or theirs is None or mine.shape != theirs.shape:
-        return False
-    return mine.dtype not in UNSIZED and theirs.dtype not in UNSIZED
+        return mine is theirs
+    return mine == theirs or (mine.dtype not in UNSIZED and theirs.dtype not in UNSIZED)
 
 
-def _is_equal(mine: Content, theirs: Content) -> bool:
+def _compared(mine: Content, theirs: Content, is_same_kind: bool) -> tuple[bool, float | None]:
+    """Tell whether two values are equal bit for bit, and how far they are apart."""
     if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
-        return is_equal(mine, theirs)
-    return mine is theirs or bytes(mine) == bytes(theirs)
+        if is_same_kind and is_equal(mine, theirs):
+            return True, None
+        return False, largest_difference(mine, theirs)
+    return is_same_kind and bytes(mine) == bytes(theirs), None
 
 
 def _moved(old: _Values, key: _Key, new: _Values, other: _Key) -> MovedValue:
@@ -185,5 +193,5 @@ def _summary(values: _Values, key: _Key) -> ValueSummary:
     info = values.info(key)
     if info is not None:
         return ValueSummary(values.path(key), info.dtype, info.shape)
-    content: Any = values.content(key)
+    content: Any = next(values.contents([key]))
     return ValueSummary(values.path(key), text=plain_text(decode_value(content)))

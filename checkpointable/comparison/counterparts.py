@@ -75,19 +75,3 @@ def _match_slots(graph: ObjectGraph, live: Walk, nodes: dict[int, int]) -> None:
         number = kept.get((ends, slot.slot_name))
         if number is not None:
             nodes.setdefault(slot.slot_variable, number)
-
-
-def descendants(graph: ObjectGraph) -> list[int]:
-    """Return the nodes of a stored graph, breadth-first, slot variables last."""
-    found = [0]
-    met = {0}
-    for node in found:  # It grows meanwhile.
-        for _, child in graph.children(node):
-            if child not in met:
-                met.add(child)
-                found.append(child)
-    for slot in graph.slot_variables():
-        if slot.slot_variable not in met:
-            met.add(slot.slot_variable)
-            found.append(slot.slot_variable)
-    return found

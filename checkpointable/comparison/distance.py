@@ -25,8 +25,11 @@ def is_equal(a: _Array, b: _Array) -> bool:
     (True, False)
     """
     left, right = _bytes(a), _bytes(b)
-    parts = (slice(start, start + _AT_ONCE) for start in range(0, len(left), _AT_ONCE))
-    return all(np.array_equal(left[part], right[part]) for part in parts)
+    for start in range(0, len(left), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        if left[part].tobytes() != right[part].tobytes():
+            return False
+    return True
 
 
 def largest_difference(a: _Array, b: _Array) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from checkpointable.bundle.shards import byte_view
 from checkpointable.errors import UnsupportedFormatError
-from checkpointable.format.dtypes import BYTES, PYTHON, STRING, dtype_name, stored_dtype
+from checkpointable.format.dtypes import (
+    BYTES,
+    PYTHON,
+    UNSIZED,
+    dtype_name,
+    item_size,
+    numpy_dtype,
+    stored_dtype,
+)
 from checkpointable.format.frame import digest
 from checkpointable.format.records import Blob, ObjectGraph, Snapshot, TensorInfo
 from checkpointable.format.source import CheckpointSource
@@ -21,6 +29,9 @@ from checkpointable.format.values import encode_value
 
 #: A value in the one form that is compared: a C-contiguous little-endian array, or bytes.
 Content = npt.NDArray[Any] | bytes
+
+#: How many bytes of tensors are read together, unless one alone is larger.
+_READ_AT_ONCE: Final = 16 << 20
 
 
 @attrs.frozen(eq=False)
@@ -31,13 +42,14 @@ class Side:
         name: how people call it.
         graph: nodes, edges and attributes.
         info: returns dtype and shape of a value; `None` for a plain one.
-        content: returns a value itself. Nothing is kept: it is read, or looked up, each time.
+        contents: yields values themselves, in the order of the numbers. They are read, or looked
+            up, as they are asked for, and none is kept that was yielded.
     """
 
     name: str
     graph: ObjectGraph
     info: Callable[[int], TensorInfo | None]
-    content: Callable[[int], Content]
+    contents: Callable[[Iterable[int]], Iterator[Content]]
 
 
 def graph_of(source: CheckpointSource) -> ObjectGraph:
@@ -61,14 +73,15 @@ def stored_side(source: CheckpointSource) -> Side:
         UnsupportedFormatError: it has no object graph.
     """
     graph = graph_of(source)
-    return Side(source.path, graph, partial(_stored_info, source), partial(_stored_content, source))
+    return Side(
+        source.path, graph, partial(_stored_info, source), partial(_stored_contents, source)
+    )
 
 
 def live_side(snapshot: Snapshot, name: str) -> Side:
     """Return the side of live objects: what a save would write at this moment."""
-    return Side(
-        name, snapshot.graph, partial(_live_info, snapshot), partial(_live_content, snapshot)
-    )
+    look_up = partial(_live_content, snapshot)
+    return Side(name, snapshot.graph, partial(_live_info, snapshot), partial(map, look_up))
 
 
 def content_digest(content: Content) -> bytes:
@@ -81,15 +94,54 @@ def _stored_info(source: CheckpointSource, number: int) -> TensorInfo | None:
     return None if is_plain else source.tensors[number]
 
 
-def _stored_content(source: CheckpointSource, number: int) -> Content:
+def _stored_contents(source: CheckpointSource, numbers: Iterable[int]) -> Iterator[Content]:
+    """Yield stored values; tensors are read many at a time, for a read of each takes long."""
+    batch: list[int] = []
+    size = 0
+    for number in numbers:
+        length = _length(source, number)
+        if size + length > _READ_AT_ONCE:
+            yield from _read_batch(source, batch)
+            batch, size = [], 0
+        batch.append(number)
+        size += length
+    yield from _read_batch(source, batch)
+
+
+def _read_batch(source: CheckpointSource, numbers: Sequence[int]) -> Iterator[Content]:
+    sized = [number for number in numbers if _is_sized(source, number)]
+    arrays = [_empty(source.tensors[number]) for number in sized]
+    source.read_into(sized, arrays)
+    arrays.reverse()
+    for number in numbers:
+        if _is_sized(source, number):
+            yield _as_stored(arrays.pop(), source.tensors[number].dtype)
+        else:
+            yield _read_unsized(source, number)
+
+
+def _read_unsized(source: CheckpointSource, number: int) -> bytes:
     info = _stored_info(source, number)
     if info is None:
         return encode_value(source.value(number))
     if info.dtype == BYTES:
         return bytes(source.value(number))
-    if info.dtype == STRING:
-        return encode_strings(source.read(number)).data
-    return _as_stored(source.read(number), info.dtype)
+    return bytes(encode_strings(source.read(number)).data)
+
+
+def _is_sized(source: CheckpointSource, number: int) -> bool:
+    return number < len(source.tensors) and source.tensors[number].dtype not in UNSIZED
+
+
+def _length(source: CheckpointSource, number: int) -> int:
+    if not _is_sized(source, number):
+        return 0  # It is read by itself.
+    info = source.tensors[number]
+    return info.size * item_size(info.dtype)
+
+
+def _empty(info: TensorInfo) -> npt.NDArray[Any]:
+    return np.empty(info.shape, numpy_dtype(info.dtype))
 
 
 def _live_info(snapshot: Snapshot, number: int) -> TensorInfo | None:

@@ -150,11 +150,11 @@ class _Values:
 
     def _add_variable(self, node: int, variable: Variable) -> int:
         if not variable.initialized:
-            raise self._refusal(
-                node,
-                "is a Variable without a value. Assign one, restore it, or run the initializer of a"
-                " graph's, before saving",
-            )
+            remedy = "Assign one, or restore it"
+            if variable.cell is not None:
+                remedy = "Run status.run_restore_ops(), status.initialize_or_restore(), or its"
+                remedy += " initializer in this session"
+            raise self._refusal(node, f"is a Variable without a value. {remedy}, before saving")
         full_name = NOTHING
         name = variable.name
         if name is not None:

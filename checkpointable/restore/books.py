@@ -9,7 +9,6 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -177,8 +176,10 @@ class Books:
         for node, live in plan.bound:
             if not isinstance(live, np.ndarray):
                 bound = self._bound.setdefault(node, [])
-                with suppress(TypeError):  # Some foreign objects cannot be referred to weakly.
+                try:  # noqa: SIM105 - `suppress` would cost more than all the rest
                     bound.append(weakref.ref(live))
+                except TypeError:
+                    pass  # Some foreign objects cannot be referred to weakly.
         for node, live in plan.satisfied:
             self._givers[id(live)] = (weakref.ref(live), node)
         for node, path in plan.reached:

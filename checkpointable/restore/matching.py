@@ -95,12 +95,17 @@ class Matcher:
 
     def _class_rules(self, live: Any) -> list[Rule]:
         """Return what the class of an object says about older names (R-28)."""
-        holder = self._books.holder() if live is self._root else live
-        rules = []
-        for cls in dict.fromkeys((type(live), type(holder))):
-            if cls not in self._rules:
-                self._rules[cls] = rules_of(cls)
-            rules += self._rules[cls]
+        rules = self._rules_of(type(live))
+        if live is self._root:
+            holder = self._books.holder()
+            if type(holder) is not type(live):
+                rules = rules + self._rules_of(type(holder))
+        return rules
+
+    def _rules_of(self, cls: type[Any]) -> list[Rule]:
+        rules = self._rules.get(cls)
+        if rules is None:
+            rules = self._rules[cls] = rules_of(cls)
         return rules
 
     def _add(self, item: Item) -> None:
@@ -241,9 +246,10 @@ class Matcher:
                 self._giving.plan.unused.append(Issue(path, "the live container has no such item"))
             elif self._values.holds_object(child):
                 self._wait_for_item(item, name, child)
-        stored = {name for name, _ in self._values.items(item.view)}
-        if item.kind is Kind.PLAIN and stored.issuperset(live_items):
-            self._giving.add_edge(item)
+        if item.kind is Kind.PLAIN:
+            stored = {name for name, _ in self._values.items(item.view)}
+            if stored.issuperset(live_items):
+                self._giving.add_edge(item)
 
     def _met_again(self, item: Item) -> bool:
         """Tell whether this container was matched with this node before in this run."""

@@ -428,8 +428,16 @@ def _with_hint(entry: Entry) -> str:
     nearest = entry.candidates[0]
     if is_misspelt(nearest, entry.path):
         return f"{entry}; it holds {nearest}. Misspelt, or renamed? See Trackable.renamed."
+    hint = ""
+    if nearest.endswith(f"/{entry.path}"):
+        above = nearest[: -len(entry.path) - 1]
+        hint = f" Saved with what is around {above}? Restore with RestoreOptions(at={above!r})."
+    elif entry.path.endswith(f"/{nearest}"):
+        below = entry.path[: -len(nearest) - 1]
+        hint = f" Saved from {below} alone? Make that the root: Checkpoint({below.split('/')[-1]})."
     return (
-        f"{entry}; it holds {nearest} of the same dtype and shape. Renamed? See Trackable.renamed."
+        f"{entry}; it holds {nearest} of the same dtype and shape.{hint} Renamed? See"
+        " Trackable.renamed."
     )
 
 

@@ -182,11 +182,11 @@ class Restoration:
     def _working(self) -> Iterator[None]:
         """Hold the lock, let nothing else come, and keep the files open."""
         with waiting.quiet():
-            self._is_working = True
+            was_working, self._is_working = self._is_working, True
             try:
                 yield
-            finally:
-                self._is_working = False
+            finally:  # Code of the user's that this one calls may have called it again.
+                self._is_working = was_working
 
     def _warn_of_unknown_paths(self) -> None:
         books = self.books

@@ -246,6 +246,9 @@ class InitializationOnlyStatus(LoadStatus):
         """Return the status."""
         return self
 
+    def __repr__(self) -> str:
+        return "<InitializationOnlyStatus: there was no checkpoint>"
+
     def _nothing(self) -> UnmatchedError:
         return UnmatchedError(
             "restore(None): there was no checkpoint to restore, so no object was matched. Check"

@@ -264,6 +264,10 @@ class Graph:
         """Whether `finalize` was called."""
         return self._finalized
 
+    def __repr__(self) -> str:
+        state = ", finalized" if self._finalized else ""
+        return f"<Graph of {len(self._operations):,} operations{state}>"
+
     def _check_not_finalized(self, what: str) -> None:
         if self._finalized:
             raise RuntimeError(

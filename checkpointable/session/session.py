@@ -119,6 +119,10 @@ class Session:
         graphs.remove(self._graph)
         self.close()
 
+    def __repr__(self) -> str:
+        values = "closed" if self._closed else f"{len(self._initialized):,} values"
+        return f"<Session of {self._graph!r}: {values}>"
+
     def check_graph(self, graph: Graph, what: str) -> None:
         """Refuse what belongs to another graph.
 

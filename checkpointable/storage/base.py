@@ -194,7 +194,7 @@ def path_text(path: PathLike) -> str:
     Raises:
         TypeError: it is neither `str` nor an `os.PathLike` of `str`.
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"the path {text!r} is {type(text).__name__}, expected str or os.PathLike")
     return text

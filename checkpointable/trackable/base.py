@@ -139,14 +139,7 @@ class Trackable(Owner):
         """
         _check_name(self, name)
         _check_free(self, name, value, overwrite)
-        tracking = tracking_of(self)
-        tracking.declared[name] = value
-        held = children.stored_attribute(self, name)
-        if held is not ABSENT and held is not value:
-            setattr(self, name, value)
-        elif waiting.anything():
-            arrived(self, name, value)
-        return cast(_Value, tracking.declared.get(name, value))
+        return _declare(self, name, value)
 
     def add_variable(
         self,
@@ -184,9 +177,9 @@ class Trackable(Owner):
         _check_free(self, name, None, overwrite=False)
         variable = Variable(shape=shape, dtype=dtype, name=name, trainable=trainable)
         try:
-            self.track(name, variable)
+            _declare(self, name, variable)
         finally:  # A restore that fails must not leave a Variable that cannot be read.
-            variable.initialize_with(initializer)
+            _initialize(self, name, variable, initializer)
         return variable
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -290,6 +283,29 @@ def _check_free(owner: Trackable, name: str, value: object, overwrite: bool) -> 
             f"{_where(owner)}: a {type(present).__name__} stands under the name {name!r} already."
             " Choose another name, or use track(..., overwrite=True)."
         )
+
+
+def _declare(owner: Trackable, name: str, value: _Value) -> _Value:
+    """Declare what was checked, and return what stands under the name then."""
+    declared = tracking_of(owner).declared
+    declared[name] = value
+    held = children.stored_attribute(owner, name)
+    if held is not ABSENT and held is not value:
+        setattr(owner, name, value)
+    elif waiting.anything():
+        arrived(owner, name, value)
+    return cast(_Value, declared.get(name, value))
+
+
+def _initialize(owner: Trackable, name: str, variable: Variable, initializer: Initializer) -> None:
+    """Give a new Variable its first value; if that fails, nothing stands under its name."""
+    try:
+        variable.initialize_with(initializer)
+    except BaseException:
+        if children.stored_attribute(owner, name) is variable:
+            setattr(owner, name, None)  # as it was: nothing else could be there
+        deleted(owner, name)
+        raise
 
 
 def _where(owner: Trackable) -> str:

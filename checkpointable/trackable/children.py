@@ -154,17 +154,18 @@ class Classifier(Contents):
 
         A name that was assigned a `NoDependency` is `ABSENT` too.
         """
-        plan, tracking = self._plan(type(obj)), peek_tracking(obj)
+        # Without a plan: one look should not have to find all slots of the class.
+        tracking = peek_tracking(obj)
         if tracking is not None and name in tracking.untracked:
             return ABSENT
-        if plan.overridden:
+        if _is_overridden(type(obj)):
             for shown, value in self._shown(obj):
                 if shown == name:
                     return value
         value = stored_attribute(obj, name)
         if value is ABSENT and tracking is not None:
             value = tracking.declared.get(name, ABSENT)
-        if value is ABSENT and name in plan.declared:
+        if value is ABSENT and name in _names_declared_by(type(obj)):
             value = getattr(obj, name, ABSENT)
         return value
 
@@ -258,17 +259,25 @@ class _Plan:
 
 
 def _plan_of(cls: type[Any]) -> _Plan:
+    return _Plan(
+        slots=tuple(slot for base in reversed(cls.__mro__) for slot in _slots_of(base)),
+        has_dict=bool(cls.__dictoffset__),
+        declared=frozenset(_names_declared_by(cls)),
+        declares_all=bool(getattr(cls, "declares_all", False)),
+        overridden=_is_overridden(cls),
+    )
+
+
+def _names_declared_by(cls: type[Any]) -> list[str]:
     declared: list[str] = []
     for base in cls.__mro__:
         declared += base.__dict__.get("state_attributes", ())
     declared += [a.name for a in getattr(cls, "__attrs_attrs__", ()) if TRACKED_FIELD in a.metadata]
-    return _Plan(
-        slots=tuple(slot for base in reversed(cls.__mro__) for slot in _slots_of(base)),
-        has_dict=bool(cls.__dictoffset__),
-        declared=frozenset(declared),
-        declares_all=bool(getattr(cls, "declares_all", False)),
-        overridden=cls.trackable_children is not trackable_children,
-    )
+    return declared
+
+
+def _is_overridden(cls: type[Any]) -> bool:
+    return cls.trackable_children is not trackable_children
 
 
 def _slots_of(cls: type[Any]) -> list[tuple[str, Any]]:

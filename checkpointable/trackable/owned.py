@@ -34,16 +34,15 @@ def pattern(shape: Shape | None, dtype: npt.DTypeLike | None) -> _Array:
 
 def owned_copy(value: npt.ArrayLike, dtype: npt.DTypeLike | None) -> _Array:
     """Return a copy of a value that is writable, C-contiguous and of native byte order."""
-    if type(value) is np.ndarray:  # the usual case, at no further cost
-        found = value.dtype
-    elif isinstance(value, np.ma.MaskedArray):
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         raise NotCheckpointableError(
             "a Variable cannot hold a masked array: keep .data and .mask as two Variables."
         )
-    else:
-        found = np.asarray(value).dtype
-    target = _owned_dtype(found if dtype is None else np.dtype(dtype))
-    return np.array(value, target, order="C")
+    if dtype is not None:
+        return np.array(value, _owned_dtype(np.dtype(dtype)), order="C")
+    array = np.array(value, order="C")
+    target = _owned_dtype(array.dtype)
+    return array if target is array.dtype else array.astype(target)
 
 
 def check_shape(found: tuple[int, ...], shape: Shape) -> None:

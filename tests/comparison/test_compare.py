@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -313,12 +314,12 @@ def test_only_what_may_have_moved_is_read() -> None:
     read: list[tuple[int, ...]] = []
 
     def watched(side: Side) -> Side:
-        def content(number: int) -> Any:
-            info = side.info(number)
-            read.append(info.shape if info is not None else ())
-            return side.content(number)
+        def contents(numbers: Iterable[int]) -> Any:
+            numbers = list(numbers)
+            read.extend(info.shape for info in map(side.info, numbers) if info is not None)
+            return side.contents(numbers)
 
-        return attrs.evolve(side, content=content)
+        return attrs.evolve(side, contents=contents)
 
     found = compare(watched(before), watched(after))
 

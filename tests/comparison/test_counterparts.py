@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 
-from checkpointable.comparison.counterparts import Conflict, descendants, find_counterparts
+from checkpointable.comparison.counterparts import Conflict, find_counterparts
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import walk
 from checkpointable.trackable.base import Trackable, Variable
-from tests.comparison.stored_slots import with_slots
 from tests.comparison.test_addresses import graph_of, node
 from tests.graph.models import graphs, is_shared, naive_walk
 
@@ -49,7 +48,6 @@ def test_a_graph_matches_itself(root: Trackable) -> None:
 
     assert {n: n for n in range(len(graph))} == matched.nodes
     assert [] == matched.conflicts
-    assert list(range(len(graph))) == descendants(graph)
 
 
 def test_conflicts_name_both_ways() -> None:
@@ -72,14 +70,6 @@ def test_one_live_object_may_stand_for_several_nodes() -> None:
 
     assert {0: 0, 1: 1, 2: 1} == matched.nodes
     assert [] == matched.conflicts
-
-
-def test_slot_variables_come_last() -> None:
-    """Nodes to which only slots lead stand at the end of the descendants, each once."""
-    root = node(net=node(w=Variable(1.0)), adam=node(), s=Variable(2.0))
-    graph = with_slots(root, [(2, 4, "m", 3), (2, 4, "v", 3)]).graph
-
-    assert [0, 1, 2, 4, 3] == descendants(graph)
 
 
 def test_integer_keys_are_matched_by_their_decimals() -> None:

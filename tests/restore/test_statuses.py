@@ -110,6 +110,7 @@ class TestInitializationOnly:
         for method in (status.initialize_or_restore, status.expect_partial, status.settle):
             assert status is method()
         assert [] == [*status.report().restored, *status.report().missing]
+        assert "<InitializationOnlyStatus: there was no checkpoint>" == repr(status)
 
     @pytest.mark.parametrize("weak", [False, True])
     def test_initializing_gives_zeros_to_what_has_no_value(self, weak):

@@ -455,6 +455,24 @@ class TestFiles:
         assert (2, 3, {}) == (live.m.a.values, live.m.b.values, kept)
         assert before == descriptors()
 
+    def test_restores_may_be_run_while_values_come_in(self, tmp_path, graph):
+        """User code that runs what is recorded, and drops the status, closes no file early."""
+        kept = {}
+
+        class Running(Settings):
+            def deserialize(self, data):
+                kept.pop("status").run_restore_ops(session)
+                super().deserialize(data)
+
+        path = write(tmp_path, lambda: {"w": variable(1), "m": Node(a=Settings(2), b=Settings(3))})
+        live = ckpt.Checkpoint(w=variable(0))
+        before = descriptors()
+        kept["status"] = live.restore(path)
+        with ckpt.Session() as session:
+            live.m = Node(a=Running(0), b=Settings(0))
+            assert (2, 3, [1]) == (live.m.a.values, live.m.b.values, session.run(live.w).tolist())
+        assert before == descriptors()
+
     def test_eager_restores_keep_none_open(self, tmp_path):
         """Where nothing is recorded, the files are closed at once although the status lives."""
         path = write(tmp_path, lambda: {"w": variable(1)})

@@ -22,6 +22,19 @@ def graph():
         yield graph
 
 
+class TestWhatItIs:
+    def test_graphs_and_sessions_say_what_they_hold(self, graph):
+        """How many operations and values, and whether they can still be used."""
+        w = ckpt.Variable(1)
+        session = ckpt.Session()
+        assert "<Session of <Graph of 2 operations>: 0 values>" == repr(session)
+        session.run(w.initializer)
+        assert "<Session of <Graph of 2 operations>: 1 values>" == repr(session)
+        graph.finalize()
+        session.close()
+        assert "<Session of <Graph of 2 operations, finalized>: closed>" == repr(session)
+
+
 class TestRun:
     def test_nests_come_back_alike(self, graph):
         """Lists, tuples, namedtuples and dicts of variables and operations, at any depth."""

@@ -233,6 +233,19 @@ def test_add_variable_refuses(node: Node) -> None:
     assert {} == children(node)
 
 
+@pytest.mark.parametrize("is_attribute", [False, True])
+def test_an_initializer_that_fails_leaves_nothing(node: Node, is_attribute: bool) -> None:
+    """The name is free again, and the attribute is what it was."""
+    if is_attribute:
+        node.w = None
+    for initializer in (lambda shape, dtype: 1 / 0, lambda shape, dtype: np.ones(3, dtype)):
+        with pytest.raises((ZeroDivisionError, ValueError)):
+            node.add_variable("w", (2,), initializer=initializer)
+        assert {} == dict(node.trackable_children())
+        assert ({"w": None} if is_attribute else {}) == vars(node)
+    assert [0, 0] == node.add_variable("w", (2,)).value.tolist()
+
+
 def test_an_attribute_may_hold_the_added_variable(node: Node) -> None:
     """`self.w = self.add_variable("w")` is one edge, also where `w` was None before."""
     node.w = None

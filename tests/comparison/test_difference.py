@@ -1,4 +1,4 @@
-"""Plain values as one short line."""
+"""How a difference is written: plain values as one short line."""
 
 import datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from checkpointable.comparison.plain_text import plain_text
+from checkpointable.comparison.difference import plain_text
 
 
 @pytest.mark.parametrize(
