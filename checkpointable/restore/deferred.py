@@ -63,7 +63,8 @@ class WaitingValues:
     def __init__(self) -> None:
         #: By the names of the container (none: the object itself), then by the last name.
         self._waiting: dict[Names, dict[str | None, list[Position]]] = {}
-        self._polled = False
+        #: Those of the object itself under which something may come without an assignment.
+        self._silent: dict[str | None, None] = {}
 
     def add(self, owner: Any, names: Names, position: Position) -> None:
         """Let a stored node wait."""
@@ -78,8 +79,8 @@ class WaitingValues:
                 positions.remove(older)
         positions.append(position)
         position.restoration.note_waiting(position, waits=True)
-        self._polled = self._polled or _comes_silently(owner, names)
-        waiting.put(owner, self, polled=self._polled)
+        self._note_silent(owner, names)
+        self._put(owner)
 
     def pending(self) -> Iterator[str]:
         """Yield the paths of the values that wait here."""
@@ -92,31 +93,32 @@ class WaitingValues:
 
     def assigned(self, owner: Any, name: str) -> None:
         """Look at what has come with the assignment of an attribute."""
-        come = [
-            (*parent, last)
-            for parent, group in self._waiting.items()
-            for last in group
-            if (parent[0] if parent else last) == name
-        ]
+        come: list[Names] = [(name,)] if name in self._waiting.get((), ()) else []
+        for parent, group in self._waiting.items():
+            if parent and parent[0] == name:
+                come += [(*parent, last) for last in group]
         if come:
             self._look(owner, come)
 
     def settle(self, owner: Any) -> None:
         """Look at what has come into containers, or is shown by an overridden method."""
-        come = [names for parent in self._waiting for names in self._candidates(owner, parent)]
+        come: list[Names] = [(name,) for name in self._filled(owner)] if self._silent else []
+        for parent in self._waiting:
+            come += self._candidates(owner, parent) if parent else ()
         if come:
             self._look(owner, come)
+
+    def _filled(self, owner: Any) -> Iterator[str | None]:
+        """Yield the names of the object itself under which there may be something now."""
+        if _overrides_children(owner):
+            shown = Classifier().children(owner)
+            yield from (name for name, _ in shown if name in self._silent)
+        else:
+            yield from (name for name in self._silent if _has_items(_first(owner, name)))
 
     def _candidates(self, owner: Any, parent: Names) -> Iterator[Names]:
         """Yield the names in one container under which there may be something now."""
         group = self._waiting[parent]
-        if not parent:
-            shows = _overrides_children(owner)
-            for last in group:
-                value = _first(owner, last)
-                if shows or _has_items(value):
-                    yield (last,)
-            return
         container = _first(owner, parent[0])
         for name in parent[1:]:
             container = _item(container, name)
@@ -135,22 +137,18 @@ class WaitingValues:
     def _look(self, owner: Any, come: list[Names]) -> None:
         """Give what waits under these names to what stands there, if it is a child."""
         classifier = Classifier()
-        children = dict(classifier.children(owner))
+        is_child: dict[str | None, bool] = {None: True}
         errors: list[Exception] = []
         for names in sorted(come, key=len):
-            if names[0] is None or names[0] in children:
-                place, live = _resolve(owner, names)
-                if place is not None:
-                    self._arrive(owner, names, place, live, errors)
-        self._polled = any(
-            _comes_silently(owner, (*parent, last))
-            for parent, group in self._waiting.items()
-            for last in (group if not parent else [""])
-        )
-        if self._waiting:
-            waiting.put(owner, self, polled=self._polled)
-        else:
-            waiting.drop(owner)
+            first = names[0]
+            if first not in is_child:
+                is_child[first] = classifier.is_child(owner, first)
+            place, live = _resolve(owner, names) if is_child[first] else (None, ABSENT)
+            if place is not None:
+                self._arrive(owner, names, place, live, errors)
+            else:
+                self._note_silent(owner, names)
+        self._put(owner)
         if errors:
             try:
                 raise errors[0]
@@ -173,9 +171,27 @@ class WaitingValues:
                 raise
             _, live = _resolve(owner, names)
 
+    def _note_silent(self, owner: Any, names: Names) -> None:
+        """Note whether something may come there without an assignment."""
+        if len(names) > 1:  # It may.
+            return
+        if _overrides_children(owner) or _is_container(_first(owner, names[0])):
+            self._silent[names[0]] = None
+        else:
+            self._silent.pop(names[0], None)
+
+    def _put(self, owner: Any) -> None:
+        """Wait at the object as long as there is something that waits."""
+        if self._waiting:
+            waiting.put(owner, self, polled=bool(self._silent) or any(self._waiting))
+        else:
+            waiting.drop(owner)
+
     def _take(self, names: Names) -> list[Position]:
         group = self._waiting.get(names[:-1], {})
         positions = group.pop(names[-1], [])
+        if len(names) == 1:
+            self._silent.pop(names[0], None)
         for position in positions:
             position.restoration.note_waiting(position, waits=False)
         if not group:
@@ -212,11 +228,6 @@ def announce(edges: Iterable[tuple[Any, Names]]) -> None:
 
 def _overrides_children(owner: Any) -> bool:
     return type(owner).trackable_children is not Trackable.trackable_children
-
-
-def _comes_silently(owner: Any, names: Names) -> bool:
-    """Tell whether something may come there without an assignment to the owner."""
-    return len(names) > 1 or _overrides_children(owner) or _is_container(_first(owner, names[0]))
 
 
 def _is_container(value: Any) -> bool:
