@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
@@ -10,16 +9,21 @@ import attrs
 
 from checkpointable.errors import CheckpointError
 from checkpointable.restore.books import Books
-from checkpointable.restore.places import Names, Place
+from checkpointable.restore.places import (
+    Names,
+    Place,
+    find,
+    first_of,
+    is_container,
+    item_of,
+    overrides_children,
+)
 from checkpointable.restore.plan import Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import Trackable, peek_tracking
-from checkpointable.trackable.children import ABSENT, Classifier, stored_attribute
-from checkpointable.trackable.registry import adapted_children, adapter_of
+from checkpointable.trackable.children import ABSENT, Classifier
 
 _CONTAINERS: Final = (list, tuple, dict)
-_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Restoring(Protocol):
@@ -110,18 +114,18 @@ class WaitingValues:
 
     def _filled(self, owner: Any) -> Iterator[str | None]:
         """Yield the names of the object itself under which there may be something now."""
-        if _overrides_children(owner):
+        if overrides_children(owner):
             shown = Classifier().children(owner)
             yield from (name for name, _ in shown if name in self._silent)
         else:
-            yield from (name for name in self._silent if _has_items(_first(owner, name)))
+            yield from (name for name in self._silent if _has_items(first_of(owner, name)))
 
     def _candidates(self, owner: Any, parent: Names) -> Iterator[Names]:
         """Yield the names in one container under which there may be something now."""
         group = self._waiting[parent]
-        container = _first(owner, parent[0])
+        container = first_of(owner, parent[0])
         for name in parent[1:]:
-            container = _item(container, name)
+            container = item_of(container, name)
         if not _has_items(container):
             return
         if isinstance(container, dict) and len(container) < len(group):
@@ -130,20 +134,20 @@ class WaitingValues:
         for last in group:
             if isinstance(container, list) and _number(last) >= len(container):
                 return  # the positions are in ascending order
-            item = _item(container, last)
+            item = item_of(container, last)
             if item is not ABSENT and item is not None:
                 yield (*parent, last)
 
     def _look(self, owner: Any, come: list[Names]) -> None:
         """Give what waits under these names to what stands there, if it is a child."""
         classifier = Classifier()
-        is_child: dict[str | None, bool] = {None: True}
+        is_child: dict[str | None, bool] = {}
         errors: list[Exception] = []
         for names in sorted(come, key=len):
             first = names[0]
             if first not in is_child:
-                is_child[first] = classifier.is_child(owner, first)
-            place, live = _resolve(owner, names) if is_child[first] else (None, ABSENT)
+                is_child[first] = first is None or classifier.is_child(owner, first)
+            place, live = find(owner, names) if is_child[first] else (None, ABSENT)
             if place is not None:
                 self._arrive(owner, names, place, live, errors)
             else:
@@ -169,13 +173,13 @@ class WaitingValues:
             except BaseException:
                 self.add(owner, names, position)
                 raise
-            _, live = _resolve(owner, names)
+            _, live = find(owner, names)
 
     def _note_silent(self, owner: Any, names: Names) -> None:
         """Note whether something may come there without an assignment."""
         if len(names) > 1:  # It may.
             return
-        if _overrides_children(owner) or _is_container(_first(owner, names[0])):
+        if overrides_children(owner) or is_container(first_of(owner, names[0])):
             self._silent[names[0]] = None
         else:
             self._silent.pop(names[0], None)
@@ -226,73 +230,9 @@ def announce(edges: Iterable[tuple[Any, Names]]) -> None:
                 waiting.assigned(owner, names[0])
 
 
-def _overrides_children(owner: Any) -> bool:
-    return type(owner).trackable_children is not Trackable.trackable_children
-
-
-def _is_container(value: Any) -> bool:
-    """Tell whether a value holds others without being a Trackable."""
-    if isinstance(value, Trackable):
-        return False
-    return isinstance(value, _CONTAINERS) or adapter_of(value) is not None
-
-
 def _has_items(value: Any) -> bool:
-    return _is_container(value) and (not isinstance(value, _CONTAINERS) or len(value) > 0)
-
-
-def _first(owner: Any, first: str | None) -> Any:
-    """Return what stands under the first name, whether or not it is a child."""
-    if first is None:
-        return owner.root
-    value = stored_attribute(owner, first) if not _overrides_children(owner) else ABSENT
-    tracking = peek_tracking(owner)
-    if value is not ABSENT and (tracking is None or first not in tracking.untracked):
-        return value  # what a Classifier would find too, but not as soon
-    return Classifier().peek(owner, first)
+    return is_container(value) and (not isinstance(value, _CONTAINERS) or len(value) > 0)
 
 
 def _number(name: str | None) -> int:
     return int(name) if name is not None and name.isdecimal() else 0
-
-
-def _key(container: Any, name: str | None) -> Any:
-    """Return the key under which a plain container holds a local name; `ABSENT` if it does not."""
-    if isinstance(container, dict):
-        if name in container:
-            return name
-        number = int(name) if name is not None and _INTEGER.fullmatch(name) else None
-        return number if number is not None and number in container else ABSENT
-    if isinstance(container, tuple) and name in getattr(container, "_fields", ()):
-        return name
-    if isinstance(container, (list, tuple)) and name is not None and name.isdecimal():
-        return int(name) if int(name) < len(container) else ABSENT
-    if _is_container(container) and name in dict(adapted_children(container)):
-        return name
-    return ABSENT
-
-
-def _item(container: Any, name: str | None) -> Any:
-    """Return what a plain container holds under a local name."""
-    key = _key(container, name)
-    if key is ABSENT:
-        return ABSENT
-    if isinstance(container, tuple) and isinstance(key, str):
-        return getattr(container, key)
-    if not isinstance(container, _CONTAINERS):
-        return dict(adapted_children(container))[key]
-    return container[key]
-
-
-def _resolve(owner: Any, names: Names) -> tuple[Place | None, Any]:
-    """Return the place at the end of the names, and what stands there."""
-    live = _first(owner, names[0])
-    place = Place(owner, names[:1], owner, names[0])
-    for name in names[1:]:
-        if not _is_container(live):
-            return None, ABSENT
-        key = _key(live, name)
-        if key is ABSENT:
-            return None, ABSENT
-        place, live = place.item(live, str(name), key), _item(live, name)
-    return (None, ABSENT) if live is ABSENT else (place, live)
