@@ -202,8 +202,12 @@ class Giving:
             place, live = place.outer, place.holder
 
     def finished(self) -> Plan:
-        """Return the plan; adapters are asked only where something below them was matched."""
+        """Return the plan: of slot variables that are new, those that get a value.
+
+        Adapters are asked only where something below them was matched.
+        """
         plan = self.plan
+        plan.slots = [slot for slot in plan.slots if id(slot.live) in self._givers]
         if plan.rebuilds:
             above: set[tuple[int, Names]] = set()
             for owner, names in plan.edges:
