@@ -153,6 +153,34 @@ class TestRegistering:
         with pytest.raises(ckpt.NotCheckpointableError, match=rf"c: {method}\(\) of the adapter"):
             ckpt.Checkpoint(m=Node(c=Camera(1))).write(tmp_path / "m")
 
+    @pytest.mark.parametrize("method", ["children", "serialize"])
+    def test_what_an_adapter_raises_says_where(self, tmp_path, method):
+        """The error itself is passed on, with notes of the adapter and, at a save, the path."""
+        camera = Camera([1.0])
+        path = ckpt.Checkpoint(m=Node(c=camera)).write(tmp_path / "m")
+
+        class Broken(CameraAdapter):
+            pass
+
+        setattr(Broken, method, lambda *_: 1 / 0)
+        ckpt.register_adapter(Camera, Broken())
+        live = ckpt.Checkpoint(m=Node(c=camera))
+        with pytest.raises(ZeroDivisionError) as saving:
+            live.write(tmp_path / "next")
+        with pytest.raises(ZeroDivisionError) as restoring:
+            live.restore(path)
+        assert "m/c" in saving.value.__notes__[1]
+        for raised in (saving, restoring):
+            assert f"in {method}() of the adapter for Camera" == raised.value.__notes__[0]
+
+    def test_an_object_as_a_key_or_in_a_set_is_named(self, tmp_path):
+        """Neither can hold objects; the message says which one it is."""
+        for value in ({FrozenSettings(1.0): 5}, {FrozenSettings(1.0)}):
+            with pytest.raises(
+                ckpt.NotCheckpointableError, match=r"FrozenSettings: a set or a key cannot"
+            ):
+                ckpt.Checkpoint(x=value).write(tmp_path / "m")
+
     def test_one_name_for_a_child_and_a_tensor_is_refused(self, tmp_path):
         """They would be told apart in the file, but not by `restore`."""
         ckpt.register_adapter(
