@@ -124,6 +124,8 @@ class Paths:
         self._names = [""]
         self._lengths = [0]
         self._anchors = [-1]
+        #: Of slot variables, by their numbers, the number of the optimizer.
+        self._optimizers: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._names)
@@ -134,12 +136,14 @@ class Paths:
 
     def add_slot(self, variable: int, optimizer: int, slot_name: str) -> int:
         """Add a slot variable of the variable at one path, kept by the optimizer at another."""
-        name = slot_path("", self.full(optimizer), slot_name)[1:]
-        return self._add(variable, name)
+        around = len(_OPTIMIZER_SLOT) + self._lengths[optimizer]
+        number = self._add(variable, escape(slot_name), around)
+        self._optimizers[number] = optimizer
+        return number
 
-    def _add(self, parent: int, name: str) -> int:
+    def _add(self, parent: int, name: str, around: int = 0) -> int:
         number = len(self._names)
-        length = self._lengths[parent] + len(name) + (1 if parent else 0)
+        length = self._lengths[parent] + around + len(name) + (1 if parent else 0)
         anchor = self._anchors[parent]
         if anchor < 0 and length >= _HALF_SHOWN:
             anchor = number
@@ -164,15 +168,30 @@ class Paths:
         """Return the path as reports show it, in time that does not depend on its depth."""
         if self._lengths[number] <= _LONGEST_SHOWN:
             return self.full(number) or "(root)"
-        head = self.full(self._anchors[number])[:_HALF_SHOWN]
+        head = self._beginning(number)[:_HALF_SHOWN]
         tail = "/".join(reversed(self._upward(number, _HALF_SHOWN)))[-_HALF_SHOWN:]
         return f"{head} ... {tail}"
+
+    def _beginning(self, number: int) -> str:
+        """Return at least as much of the beginning of a path as is shown."""
+        anchor = self._anchors[number]
+        optimizer = self._optimizers.get(anchor)
+        if optimizer is None:
+            return self.full(number if anchor < 0 else anchor)
+        variable = self.full(self._parents[anchor])
+        kept = f"{self._beginning(optimizer)}/{self._names[anchor]}"
+        return f"{variable}{_OPTIMIZER_SLOT}{kept}" if variable else _OPTIMIZER_SLOT[1:] + kept
 
     def _upward(self, number: int, length: int) -> list[str]:
         names: list[str] = []
         while number and length > 0:
             names.append(self._names[number])
             length -= len(self._names[number]) + 1
+            optimizer = self._optimizers.get(number)
+            if optimizer is not None and length > 0:
+                names += self._upward(optimizer, length) or [""]
+                names.append(_OPTIMIZER_SLOT.strip("/"))
+                length -= self._lengths[optimizer] + len(_OPTIMIZER_SLOT)
             number = self._parents[number]
         return names
 

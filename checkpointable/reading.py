@@ -346,9 +346,8 @@ class _Loader:
         if slots:
             paths, numbers = paths_of(self._graph)
             for slot in slots:
-                if slot.variable in numbers:
-                    row = (slot, paths.full(numbers[slot.variable]))
-                    found.setdefault(slot.optimizer, []).append(row)
+                row = (slot, paths.full(numbers[slot.variable]))
+                found.setdefault(slot.optimizer, []).append(row)
         return found
 
     def _value(self, attribute: Attribute) -> Any:

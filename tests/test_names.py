@@ -1,5 +1,7 @@
 """Local names, paths and keys: the one naming rule."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from checkpointable.names import (
     join_all,
     leads_to,
     shorten,
+    slot_path,
 )
 
 NAMES = st.text("a./S\0é", max_size=8)
@@ -64,6 +67,40 @@ def test_paths_are_those_that_joining_gives(tree):
     for number, names in enumerate(naive):
         assert join_all(names) == paths.full(number)
         assert shorten(join_all(names)) == paths.shown(number)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), NAMES.filter(bool)), max_size=30),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), NAMES), max_size=9),
+    st.integers(1, 9),
+)
+def test_slot_variables_have_the_paths_of_variable_and_optimizer(tree, slots, repeated):
+    """However long these are, and however they are cut."""
+    paths, naive = Paths(), [""]
+    for choice, name in tree:
+        parent = choice % len(naive)
+        naive.append(join_all([name * repeated], naive[parent]))
+        paths.add(parent, name * repeated)
+    for variable, optimizer, name in slots:
+        ends = variable % len(naive), optimizer % len(naive)
+        number = paths.add_slot(*ends, name)
+        path = slot_path(naive[ends[0]], naive[ends[1]], name).lstrip("/")
+        assert path == paths.full(number)
+        assert shorten(path) == paths.shown(number)
+
+
+def test_slots_of_a_deep_optimizer_take_little_memory():
+    """The path of the optimizer is not written out for each of them."""
+    paths, number = Paths(), 0
+    for _ in range(10_000):
+        number = paths.add(number, "next")
+    tracemalloc.start()
+    for i in range(10_000):
+        paths.add_slot(number, number, f"slot{i}")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000 * 1000
+    assert paths.shown(15_000) == shorten(paths.full(15_000))
 
 
 def test_long_paths_are_shown_with_both_ends():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from checkpointable.format.records import ObjectGraph, Slot
+from checkpointable.format.records import ObjectGraph
 from checkpointable.names import SAVE_COUNTER, Paths, shorten, slot_path
 
 
@@ -38,7 +38,7 @@ class Addresses:
         """Return the address of what an optimizer keeps for a variable."""
         key = (variable, optimizer, slot_name)
         if key not in self._slots:
-            # Of shortened paths: in a file, slots of slots could have paths without end.
+            # Of shortened paths, so that deep optimizers take little memory.
             path = slot_path(self.path(variable), self.path(optimizer), slot_name)
             self._slot_paths.append(shorten(path))
             self._slots[key] = -len(self._slot_paths)
@@ -118,19 +118,12 @@ def locate(graph: ObjectGraph, addresses: Addresses) -> Located:
 def _locate_slots(located: Located) -> None:
     """Find the addresses of the slot variables to which no edge leads."""
     by_node = located.by_node
-    waiting: dict[int, list[Slot]] = {}
-    slots = located.graph.slot_variables()[::-1]
-    while slots:
-        slot = slots.pop()
-        unknown = [node for node in (slot.variable, slot.optimizer) if node not in by_node]
-        if unknown:  # A slot variable may have slot variables of its own.
-            waiting.setdefault(unknown[0], []).append(slot)
-        elif slot.slot_variable not in by_node:
+    for slot in located.graph.slot_variables():
+        # What hangs on the save counter is left out with it.
+        if slot.slot_variable not in by_node and all(end in by_node for end in slot.ends):
             variable, optimizer = by_node[slot.variable], by_node[slot.optimizer]
-            by_node[slot.slot_variable] = located.addresses.slot(
-                variable, optimizer, slot.slot_name
-            )
-            slots.extend(waiting.pop(slot.slot_variable, ())[::-1])
+            address = located.addresses.slot(variable, optimizer, slot.slot_name)
+            by_node[slot.slot_variable] = address
 
 
 def _edges(graph: ObjectGraph, node: int) -> Iterator[tuple[str, int]]:

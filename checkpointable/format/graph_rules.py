@@ -71,7 +71,7 @@ def check_graph(graph: ObjectGraph, name_lengths: Column, file: str) -> None:
     _check_order(graph, owners, slots[:, 3], file)
     _check_edges(graph, owners, file)
     _check_attributes(graph, file)
-    _check_slots(slots, file)
+    _check_slots(graph, slots, file)
 
 
 def check_values(graph: ObjectGraph, tensors: TensorTable, inline: int, file: str) -> None:
@@ -218,10 +218,14 @@ def _check_attributes(graph: ObjectGraph, file: str) -> None:
         raise corrupt(file, "F-22", "the attribute of a value has another name or kind")
 
 
-def _check_slots(slots: Column, file: str) -> None:
-    """Check that slot variables are told apart (F-24)."""
+def _check_slots(graph: ObjectGraph, slots: Column, file: str) -> None:
+    """Check that slot variables are told apart, and hang on what edges lead to (F-24)."""
     if (slots[:, 3:] == slots[:, :2]).any():
         raise corrupt(file, "F-24", "a slot variable is its own variable or optimizer")
+    # Nodes to which no edge leads come last.
+    last = int(graph.child_nodes[graph.child_nodes != NOTHING].max(initial=0))
+    if (slots[:, :2] > last).any():
+        raise corrupt(file, "F-24", "no edge leads to the variable or optimizer of a slot variable")
     if len(np.unique(slots[:, :3], axis=0)) != len(slots):
         raise corrupt(file, "F-24", "a variable has two slot variables of one name")
 

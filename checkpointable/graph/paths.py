@@ -23,8 +23,7 @@ def paths_of(graph: ObjectGraph) -> tuple[Paths, dict[int, int]]:
                 numbers[child] = paths.add(numbers[node], name)
                 queue.append(child)
     for slot in graph.slot_variables():
-        # Only a file made by hand has slots of slots; one may come before what it hangs on.
-        if slot.slot_variable not in numbers and all(end in numbers for end in slot.ends):
+        if slot.slot_variable not in numbers:
             variable, optimizer = numbers[slot.variable], numbers[slot.optimizer]
             numbers[slot.slot_variable] = paths.add_slot(variable, optimizer, slot.slot_name)
     return paths, numbers

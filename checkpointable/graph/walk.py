@@ -203,6 +203,9 @@ def _explore(found: Walk, attached: Sequence[tuple[str, object]]) -> list[Omissi
             pairs = children_of(obj, passed) if is_object else items_of(obj, passed)
         except NotCheckpointableError as error:
             raise _at(found, node, error) from None
+        except Exception as error:  # of the user's class, or of an adapter
+            error.add_note(f"while looking for the children of {found.paths.shown(node)}")
+            raise
         if passed:
             (found.omissions if is_object else doubtful).extend(Omission(node, *p) for p in passed)
             passed.clear()

@@ -53,12 +53,12 @@ class Assignment:
     Attributes:
         done: the path numbers of what was given, in order; exact when an error ends the run.
         refused: what code of the user's refused, with the errors; the others are given.
-        arrays: the (node, array) pairs of stored arrays and what became of them.
+        values: what became of stored arrays and foreign objects: node, value, and its place.
     """
 
     books: Books
     done: list[int] = attrs.field(factory=list)
-    arrays: list[tuple[int, Any]] = attrs.field(factory=list)
+    values: list[tuple[int, Any, Place | None]] = attrs.field(factory=list)
     refused: list[Refused] = attrs.field(factory=list)
 
     def run(self, plan: Plan) -> None:
@@ -92,6 +92,8 @@ class Assignment:
             if self._call(refused, partial(fill.finish, rebinding.put)):
                 self.done.append(fill.path)
         rebinding.finish(self._call_at)
+        foreign_objects = (f for f in plan.rebuilds if f.node >= 0)
+        self.values.extend((f.node, rebinding.now(f.live), f.place) for f in foreign_objects)
 
     def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:
         done: list[int] = []
@@ -148,7 +150,7 @@ class Assignment:
         if give.given is not None:
             give.given()
         elif give.node >= 0 and isinstance(value, np.ndarray):
-            self.arrays.append((give.node, value))
+            self.values.append((give.node, value, None))
 
     def _call_at(self, path: int, place: Place, action: Callable[[], None]) -> None:
         """Put what was made anew into its place; what was given of it counts only then."""

@@ -11,15 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import numpy as np
-
 from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import SAVE_COUNTER, Paths
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.grafts import GraftedGraph, Origin
 from checkpointable.restore.lookup import require_node
-from checkpointable.restore.places import Names
+from checkpointable.restore.places import Names, Place, find
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.renaming import Rule, components
 from checkpointable.restore.selection import Selection, Trail
@@ -114,7 +112,7 @@ class Books:
         self._arrivals = 0
         self._holder = weakref.ref(holder)
         self._roots = roots
-        self._bound: dict[int, list[weakref.ref[Any]]] = {}
+        self._bound: dict[int, list[Callable[[], Any]]] = {}
         self._givers: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._edges: _Table = {}
         self._exempt: _Table = {}
@@ -174,12 +172,7 @@ class Books:
         self.skipped.extend(plan.skipped)
         self.unused.extend(plan.unused)
         for node, live in plan.bound:
-            if not isinstance(live, np.ndarray):
-                bound = self._bound.setdefault(node, [])
-                try:  # noqa: SIM105 - `suppress` would cost more than all the rest
-                    bound.append(weakref.ref(live))
-                except TypeError:
-                    pass  # Some foreign objects cannot be referred to weakly.
+            self._bound.setdefault(node, []).append(weakref.ref(live))
         for node, live in plan.satisfied:
             self._givers[id(live)] = (weakref.ref(live), node)
         for node, path in plan.reached:
@@ -199,7 +192,7 @@ class Books:
         for owner, names in exempt:
             _note(self._exempt, owner, names)
 
-    def note_given(self, plan: Plan, arrays: Iterable[tuple[int, Any]]) -> None:
+    def note_given(self, plan: Plan, values: Iterable[tuple[int, Any, Place | None]]) -> None:
         """Note at the live objects which restore gave them their values."""
         for _, live in plan.satisfied:
             tracking = tracking_of(live)
@@ -207,9 +200,9 @@ class Books:
         for owner, names in plan.edges:
             edges = tracking_of(owner).edges
             edges[names] = max(edges.get(names, 0), self.order)
-        for node, array in arrays:
-            if not self.is_bound(node, array):
-                self._bound.setdefault(node, []).append(weakref.ref(array))
+        for node, value, place in values:
+            if not self.is_bound(node, value):
+                self._bound.setdefault(node, []).append(_reference(value, place))
 
     def pending(self, waiting: Iterable[Waits] | None = None) -> set[int]:
         """Return the numbers of the stored values that wait for an object.
@@ -329,6 +322,17 @@ class Books:
         self._arrivals = 0
         if not self._unclaimed:
             self.source.close()
+
+
+def _reference(value: Any, place: Place | None) -> Callable[[], Any]:
+    """Return what leads to a value without keeping it alive."""
+    try:
+        return weakref.ref(value)
+    except TypeError:  # Some foreign objects can only be found where they stand.
+        if place is None:
+            raise
+    owner, names = weakref.ref(place.owner), place.names
+    return lambda: find(owner(), names)[1] if owner() is not None else None
 
 
 def _note(table: _Table, owner: Any, names: Names) -> None:

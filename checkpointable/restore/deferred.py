@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
@@ -10,16 +9,21 @@ import attrs
 
 from checkpointable.errors import CheckpointError
 from checkpointable.restore.books import Books
-from checkpointable.restore.places import Names, Place
+from checkpointable.restore.places import (
+    Names,
+    Place,
+    find,
+    first_of,
+    is_container,
+    item_of,
+    overrides_children,
+)
 from checkpointable.restore.plan import Wait
 from checkpointable.restore.selection import Trail
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import Trackable, peek_tracking
-from checkpointable.trackable.children import ABSENT, Classifier, stored_attribute
-from checkpointable.trackable.registry import adapted_children, adapter_of
+from checkpointable.trackable.children import ABSENT, Classifier
 
 _CONTAINERS: Final = (list, tuple, dict)
-_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Restoring(Protocol):
@@ -63,7 +67,8 @@ class WaitingValues:
     def __init__(self) -> None:
         #: By the names of the container (none: the object itself), then by the last name.
         self._waiting: dict[Names, dict[str | None, list[Position]]] = {}
-        self._polled = False
+        #: Those of the object itself under which something may come without an assignment.
+        self._silent: dict[str | None, None] = {}
 
     def add(self, owner: Any, names: Names, position: Position) -> None:
         """Let a stored node wait."""
@@ -78,8 +83,8 @@ class WaitingValues:
                 positions.remove(older)
         positions.append(position)
         position.restoration.note_waiting(position, waits=True)
-        self._polled = self._polled or _comes_silently(owner, names)
-        waiting.put(owner, self, polled=self._polled)
+        self._note_silent(owner, names)
+        self._put(owner)
 
     def pending(self) -> Iterator[str]:
         """Yield the paths of the values that wait here."""
@@ -92,34 +97,35 @@ class WaitingValues:
 
     def assigned(self, owner: Any, name: str) -> None:
         """Look at what has come with the assignment of an attribute."""
-        come = [
-            (*parent, last)
-            for parent, group in self._waiting.items()
-            for last in group
-            if (parent[0] if parent else last) == name
-        ]
+        come: list[Names] = [(name,)] if name in self._waiting.get((), ()) else []
+        for parent, group in self._waiting.items():
+            if parent and parent[0] == name:
+                come += [(*parent, last) for last in group]
         if come:
             self._look(owner, come)
 
     def settle(self, owner: Any) -> None:
         """Look at what has come into containers, or is shown by an overridden method."""
-        come = [names for parent in self._waiting for names in self._candidates(owner, parent)]
+        come: list[Names] = [(name,) for name in self._filled(owner)] if self._silent else []
+        for parent in self._waiting:
+            come += self._candidates(owner, parent) if parent else ()
         if come:
             self._look(owner, come)
+
+    def _filled(self, owner: Any) -> Iterator[str | None]:
+        """Yield the names of the object itself under which there may be something now."""
+        if overrides_children(owner):
+            shown = Classifier().children(owner)
+            yield from (name for name, _ in shown if name in self._silent)
+        else:
+            yield from (name for name in self._silent if _has_items(first_of(owner, name)))
 
     def _candidates(self, owner: Any, parent: Names) -> Iterator[Names]:
         """Yield the names in one container under which there may be something now."""
         group = self._waiting[parent]
-        if not parent:
-            shows = _overrides_children(owner)
-            for last in group:
-                value = _first(owner, last)
-                if shows or _has_items(value):
-                    yield (last,)
-            return
-        container = _first(owner, parent[0])
+        container = first_of(owner, parent[0])
         for name in parent[1:]:
-            container = _item(container, name)
+            container = item_of(container, name)
         if not _has_items(container):
             return
         if isinstance(container, dict) and len(container) < len(group):
@@ -128,29 +134,25 @@ class WaitingValues:
         for last in group:
             if isinstance(container, list) and _number(last) >= len(container):
                 return  # the positions are in ascending order
-            item = _item(container, last)
+            item = item_of(container, last)
             if item is not ABSENT and item is not None:
                 yield (*parent, last)
 
     def _look(self, owner: Any, come: list[Names]) -> None:
         """Give what waits under these names to what stands there, if it is a child."""
         classifier = Classifier()
-        children = dict(classifier.children(owner))
+        is_child: dict[str | None, bool] = {}
         errors: list[Exception] = []
         for names in sorted(come, key=len):
-            if names[0] is None or names[0] in children:
-                place, live = _resolve(owner, names)
-                if place is not None:
-                    self._arrive(owner, names, place, live, errors)
-        self._polled = any(
-            _comes_silently(owner, (*parent, last))
-            for parent, group in self._waiting.items()
-            for last in (group if not parent else [""])
-        )
-        if self._waiting:
-            waiting.put(owner, self, polled=self._polled)
-        else:
-            waiting.drop(owner)
+            first = names[0]
+            if first not in is_child:
+                is_child[first] = first is None or classifier.is_child(owner, first)
+            place, live = find(owner, names) if is_child[first] else (None, ABSENT)
+            if place is not None:
+                self._arrive(owner, names, place, live, errors)
+            else:
+                self._note_silent(owner, names)
+        self._put(owner)
         if errors:
             try:
                 raise errors[0]
@@ -171,11 +173,29 @@ class WaitingValues:
             except BaseException:
                 self.add(owner, names, position)
                 raise
-            _, live = _resolve(owner, names)
+            _, live = find(owner, names)
+
+    def _note_silent(self, owner: Any, names: Names) -> None:
+        """Note whether something may come there without an assignment."""
+        if len(names) > 1:  # It may.
+            return
+        if overrides_children(owner) or is_container(first_of(owner, names[0])):
+            self._silent[names[0]] = None
+        else:
+            self._silent.pop(names[0], None)
+
+    def _put(self, owner: Any) -> None:
+        """Wait at the object as long as there is something that waits."""
+        if self._waiting:
+            waiting.put(owner, self, polled=bool(self._silent) or any(self._waiting))
+        else:
+            waiting.drop(owner)
 
     def _take(self, names: Names) -> list[Position]:
         group = self._waiting.get(names[:-1], {})
         positions = group.pop(names[-1], [])
+        if len(names) == 1:
+            self._silent.pop(names[0], None)
         for position in positions:
             position.restoration.note_waiting(position, waits=False)
         if not group:
@@ -210,78 +230,9 @@ def announce(edges: Iterable[tuple[Any, Names]]) -> None:
                 waiting.assigned(owner, names[0])
 
 
-def _overrides_children(owner: Any) -> bool:
-    return type(owner).trackable_children is not Trackable.trackable_children
-
-
-def _comes_silently(owner: Any, names: Names) -> bool:
-    """Tell whether something may come there without an assignment to the owner."""
-    return len(names) > 1 or _overrides_children(owner) or _is_container(_first(owner, names[0]))
-
-
-def _is_container(value: Any) -> bool:
-    """Tell whether a value holds others without being a Trackable."""
-    if isinstance(value, Trackable):
-        return False
-    return isinstance(value, _CONTAINERS) or adapter_of(value) is not None
-
-
 def _has_items(value: Any) -> bool:
-    return _is_container(value) and (not isinstance(value, _CONTAINERS) or len(value) > 0)
-
-
-def _first(owner: Any, first: str | None) -> Any:
-    """Return what stands under the first name, whether or not it is a child."""
-    if first is None:
-        return owner.root
-    value = stored_attribute(owner, first) if not _overrides_children(owner) else ABSENT
-    tracking = peek_tracking(owner)
-    if value is not ABSENT and (tracking is None or first not in tracking.untracked):
-        return value  # what a Classifier would find too, but not as soon
-    return Classifier().peek(owner, first)
+    return is_container(value) and (not isinstance(value, _CONTAINERS) or len(value) > 0)
 
 
 def _number(name: str | None) -> int:
     return int(name) if name is not None and name.isdecimal() else 0
-
-
-def _key(container: Any, name: str | None) -> Any:
-    """Return the key under which a plain container holds a local name; `ABSENT` if it does not."""
-    if isinstance(container, dict):
-        if name in container:
-            return name
-        number = int(name) if name is not None and _INTEGER.fullmatch(name) else None
-        return number if number is not None and number in container else ABSENT
-    if isinstance(container, tuple) and name in getattr(container, "_fields", ()):
-        return name
-    if isinstance(container, (list, tuple)) and name is not None and name.isdecimal():
-        return int(name) if int(name) < len(container) else ABSENT
-    if _is_container(container) and name in dict(adapted_children(container)):
-        return name
-    return ABSENT
-
-
-def _item(container: Any, name: str | None) -> Any:
-    """Return what a plain container holds under a local name."""
-    key = _key(container, name)
-    if key is ABSENT:
-        return ABSENT
-    if isinstance(container, tuple) and isinstance(key, str):
-        return getattr(container, key)
-    if not isinstance(container, _CONTAINERS):
-        return dict(adapted_children(container))[key]
-    return container[key]
-
-
-def _resolve(owner: Any, names: Names) -> tuple[Place | None, Any]:
-    """Return the place at the end of the names, and what stands there."""
-    live = _first(owner, names[0])
-    place = Place(owner, names[:1], owner, names[0])
-    for name in names[1:]:
-        if not _is_container(live):
-            return None, ABSENT
-        key = _key(live, name)
-        if key is ABSENT:
-            return None, ABSENT
-        place, live = place.item(live, str(name), key), _item(live, name)
-    return (None, ABSENT) if live is ABSENT else (place, live)

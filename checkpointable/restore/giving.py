@@ -24,7 +24,7 @@ from checkpointable.restore.fit import (
     retyper,
     same_base,
 )
-from checkpointable.restore.places import OWN_TENSORS, Place, Rebuild, is_given_after
+from checkpointable.restore.places import OWN_TENSORS, Names, Place, Rebuild, is_given_after
 from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.recording import give_to_variable
 from checkpointable.restore.selection import Trail
@@ -76,6 +76,8 @@ class Giving:
         self._books = books
         self._graph = books.graph
         self._values = books.values
+        holder = books.holder()
+        self._root = Place(holder, (None,), holder, None)
         #: How arrays met in this run get their values: by (array, node).
         self._gives: dict[tuple[int, int], Give] = {}
         #: How new arrays are made in this run, by node.
@@ -87,6 +89,8 @@ class Giving:
         #: What each node was given to in this run; it keeps them alive and their identities apart.
         self._bound: dict[int, list[Any]] = {}
         self._alive: list[Any] = []
+        #: What foreign objects hold, as their adapters have shown it to this run.
+        self._shown: dict[int, dict[str, Any]] = {}
 
     def bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
@@ -97,7 +101,8 @@ class Giving:
                 reason = "one stored object for two live ones"
                 self.plan.split.append(Issue(item.path, reason, node))
         bound.append(live)
-        self.plan.bound.append((node, live))
+        if isinstance(live, Trackable):  # All else may still be replaced.
+            self.plan.bound.append((node, live))
 
     def bound_to(self, node: int) -> list[Any]:
         """Return the live objects that a stored node was given to, in this run or before."""
@@ -157,15 +162,16 @@ class Giving:
             if name in first and name in second:
                 self.plan.compares.append(Compare(first[name], second[name]))
 
-    def foreign(self, item: Item, children: dict[str, Any]) -> None:
-        """Plan to give an object of a foreign type the tensors of its own, and to its adapter.
+    def shown(self, live: Any) -> dict[str, Any]:
+        """Return the children of a foreign object: in one run of matching, always the same."""
+        if id(live) not in self._shown:
+            self._shown[id(live)] = dict(adapted_children(live))
+        return self._shown[id(live)]
 
-        Args:
-            item: the object.
-            children: its children, as its adapter has just shown them.
-        """
+    def foreign(self, item: Item) -> None:
+        """Plan to give an object of a foreign type the tensors of its own, and to its adapter."""
         place, live, node = self.place(item), item.live, item.node
-        rebuild = Rebuild(item.path, live, place, children)
+        rebuild = Rebuild(item.path, live, place, self.shown(live), node)
         self.plan.rebuilds.append(rebuild)
         if node < 0:
             return
@@ -190,18 +196,27 @@ class Giving:
         """Plan to let the adapters of foreign objects above a place take back what comes there."""
         while place is not None and place.outer is not None:
             if adapter_of(place.holder) is not None:
-                children = {**dict(adapted_children(place.holder)), place.key: live}
+                children = self.shown(place.holder)
+                children[place.key] = live
                 self.plan.rebuilds.append(Rebuild(path, place.holder, place.outer, children))
             place, live = place.outer, place.holder
 
     def finished(self) -> Plan:
-        """Return the plan; adapters are asked only where something below them was matched."""
+        """Return the plan: of slot variables that are new, those that get a value.
+
+        Adapters are asked only where something below them was matched.
+        """
         plan = self.plan
+        plan.slots = [slot for slot in plan.slots if id(slot.live) in self._givers]
         if plan.rebuilds:
-            above = {(id(o), names[:n]) for o, names in plan.edges for n in range(len(names))}
-            plan.rebuilds = [
-                r for r in plan.rebuilds if (id(r.place.owner), r.place.names) in above
-            ]
+            above: set[tuple[int, Names]] = set()
+            for owner, names in plan.edges:
+                way = (id(owner), names[:-1])
+                while way not in above:
+                    above.add(way)
+                    way = (id(owner), way[1][:-1])
+            for rebuild in plan.rebuilds:
+                rebuild.is_due = (id(rebuild.place.owner), rebuild.place.names) in above
         return plan
 
     def leaf(self, item: Item, kind: Kind) -> None:
@@ -410,8 +425,7 @@ class Giving:
 
     def place(self, item: Item) -> Place:
         """Return where a container stands; a root's own place holds nothing else."""
-        holder = self._books.holder()
-        return item.place or Place(holder, (None,), holder, None)
+        return item.place or self._root
 
     def _no_tensors(self, absent: Iterable[str]) -> str:
         return f"the checkpoint holds no {', '.join(absent)} for this object"

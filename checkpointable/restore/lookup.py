@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from checkpointable.errors import IncompatibleCheckpointError
 from checkpointable.format.records import NodeKind
 from checkpointable.names import covers, escape, leads_to
-from checkpointable.restore.grafts import GraftedGraph
+from checkpointable.restore.grafts import GraftedGraph, Origin
 from checkpointable.restore.selection import Selection
 
 
@@ -54,7 +54,7 @@ def unknown_paths(
     graph: GraftedGraph,
     start: int,
     live: Callable[[str], bool],
-    moved: Iterable[str],
+    moved: Mapping[str, Origin],
 ) -> list[str]:
     """Return the paths in `only` and `skip` that name nothing: most likely they are misspelt.
 
@@ -63,12 +63,19 @@ def unknown_paths(
         graph: the stored graph.
         start: the node where the restore starts.
         live: tells whether a path leads to something in the program.
-        moved: paths in the program of what the checkpoint has under another name.
+        moved: where the checkpoint has what the program has at these paths.
     """
 
     def is_stored(path: str) -> bool:
-        if covers(moved, path) or leads_to(path, moved):
+        if leads_to(path, moved):
             return True
+        around = max((today for today in moved if covers([today], path)), key=len, default=None)
+        origin = moved[around].path if around is not None else None
+        if around is not None and (path == around or origin is None):
+            return True
+        return is_found(path) or (around is not None and is_found(f"{origin}{path[len(around) :]}"))
+
+    def is_found(path: str) -> bool:
         node, found = find_node(graph, start, path)
         end = find_node(graph, start, found)[0]
         # What stands inside a plain value is not looked at.

@@ -230,9 +230,14 @@ class Matcher:
     def _match_container(self, item: Item) -> None:
         if self._met_again(item):
             return
-        live_items = {str(key): (key, value) for key, value in self._classifier.items(item.live)}
-        if item.kind is Kind.ADAPTED:
-            self._giving.foreign(item, {name: value for name, (_, value) in live_items.items()})
+        if item.kind is not Kind.ADAPTED:
+            items = self._classifier.items(item.live)
+        elif item.graft is None and self._books.is_bound(item.node, item.live):
+            return
+        else:
+            items = [*self._giving.shown(item.live).items()]
+            self._giving.foreign(item)
+        live_items = {str(key): (key, value) for key, value in items}
         value = self._values.get(item.stored)
         if value is not None and value.info is None and _has_items(value.plain):
             self._giving.consume(value)

@@ -129,7 +129,7 @@ class Plan:
         unused: items of stored plain values that found no place.
         lacking: (object, names, reason) of live values that the stored node has none for.
         again: (value, place) pairs: further places of what may be replaced by another object.
-        rebuilds: objects of foreign types in which something was matched.
+        rebuilds: objects of foreign types that were met.
         reached: (stored node, path) pairs of what slot variables hang on.
         slots: slot variables that there were none of yet.
     """
@@ -158,8 +158,9 @@ class Plan:
     @property
     def runs_code(self) -> bool:
         """Whether giving these values may run code of the user's."""
-        runs = self.tensors or self.fills or self.rebuilds
-        return bool(runs) or any(give.places for give in self.gives)
+        if self.tensors or self.fills or any(give.places for give in self.gives):
+            return True
+        return any(rebuild.is_due for rebuild in self.rebuilds)
 
 
 def is_read_target(array: Array, info: TensorInfo, dtype: np.dtype[Any]) -> bool:

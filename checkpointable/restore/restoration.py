@@ -241,7 +241,7 @@ class Restoration:
 
     def _finish(self, plan: Plan, assignment: Assignment) -> None:
         """Note what was given, and let what found no object wait."""
-        self.books.note_given(plan, assignment.arrays)
+        self.books.note_given(plan, assignment.values)
         for wait in plan.waits:
             deferred.wait(self, self.books.order, wait)
         self._close_if_done()

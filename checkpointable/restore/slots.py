@@ -13,7 +13,6 @@ from typing import Any
 from checkpointable.format.dtypes import UNSIZED, numpy_dtype
 from checkpointable.format.records import Slot
 from checkpointable.restore.books import Books
-from checkpointable.restore.fit import castable
 from checkpointable.restore.giving import Giving, Item
 from checkpointable.restore.plan import NewSlot
 from checkpointable.restore.selection import EVERYTHING
@@ -87,8 +86,9 @@ class SlotMatching:
     ) -> Variable | None:
         """Return a new slot variable of the stored dtype and shape.
 
-        There is none if no tensor is stored, or if the graph of the variable is finalized. Where
-        the options allow a cast to the dtype of the variable, it is of that.
+        Where the stored variable has the same, it is of those of the live variable, as its
+        optimizer would make it. There is none if no tensor is stored, or if the graph of the
+        variable is finalized.
         """
         key = (id(optimizer), id(variable), slot.slot_name)
         if key in self._made:
@@ -98,9 +98,12 @@ class SlotMatching:
             return None
         if value is None or value.info is None or value.info.dtype in UNSIZED:
             return None
-        dtype = numpy_dtype(value.info.dtype)
-        if castable(value.info.dtype, variable.dtype, self._books.options.casting):
-            dtype = variable.dtype
-        live = self._made[key] = new_slot(variable, slot.slot_name, value.info.shape, dtype)
+        shape, dtype = value.info.shape, numpy_dtype(value.info.dtype)
+        of_variable = self._books.values.get(slot.variable)
+        model = None if of_variable is None else of_variable.info
+        if model is not None:
+            shape = variable.shape if model.shape == shape else shape
+            dtype = variable.dtype if model.dtype == value.info.dtype else dtype
+        live = self._made[key] = new_slot(variable, slot.slot_name, shape, dtype)
         self._giving.plan.slots.append(NewSlot(optimizer, variable, slot.slot_name, live))
         return live

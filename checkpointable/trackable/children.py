@@ -149,6 +149,14 @@ class Classifier(Contents):
             return declared
         return _Without(declared, tracking.untracked)
 
+    def is_child(self, obj: Owner, name: str) -> bool:
+        """Tell whether a name leads to a child, without a look at the other attributes."""
+        if self._plan(type(obj)).overridden:
+            return any(shown == name for shown, _ in self._shown(obj))
+        value = self.peek(obj, name)
+        is_state = value is not ABSENT and self.bits(value) & HOLDS_TRACKABLE
+        return bool(is_state) or (value is not ABSENT and name in self.declared(obj))
+
     def peek(self, obj: Owner, name: str) -> Any:
         """Return what stands under a name, child or not; `ABSENT` if nothing does.
 

@@ -43,6 +43,9 @@ HOLDS_ARRAY: Final = 2
 HOLDS_OTHER: Final = 4  #: something that cannot be stored
 HOLDS_DATACLASS: Final = 8  #: a dataclass that is no Trackable: state only where declared
 
+#: What can hold plain values only.
+_HASHED: Final = (set, frozenset)
+
 _MAKES_A_NODE: Final = HOLDS_TRACKABLE | HOLDS_ARRAY | HOLDS_DATACLASS
 
 # By the number of the kind: a dict would hash an Enum member, which is slow.
@@ -194,10 +197,14 @@ class Contents:
 
     def _first_fault(self, container: Any) -> tuple[str, object] | None:
         """Return the first item of a container that is at fault, with its name."""
+        for value in raw_values(container) if isinstance(container, _HASHED) else ():
+            if self.bits(value):
+                return f"<item of type {type(value).__name__}>", value
+        for key in dict.__iter__(container) if isinstance(container, dict) else ():
+            if self.bits(key):
+                return _shown_key(key), key
         for name, value in _named_values(container):
             if self.kind(value) is Kind.UNSUPPORTED:
-                return name, value
-            if isinstance(container, (set, frozenset)) and self.bits(value):
                 return name, value
         return None
 
@@ -224,17 +231,17 @@ def raw_values(container: Any) -> Iterable[object]:
 
 def _named_values(container: Any) -> Iterable[tuple[str, object]]:
     if isinstance(container, dict):
-        keys = list(dict.__iter__(container))
-        yield from [(f"<key of type {type(key).__name__}>", key) for key in keys]
         yield from [(_key_name(k), v) for k, v in dict.items(container)]
     elif isinstance(container, (list, tuple)):
         yield from [(str(i), value) for i, value in enumerate(raw_values(container))]
-    else:
-        yield from [(f"<item of type {type(v).__name__}>", v) for v in raw_values(container)]
 
 
 def _key_name(key: object) -> str:
-    return str(key) if type(key) in (str, int) else f"<key of type {type(key).__name__}>"
+    return str(key) if type(key) in (str, int) else _shown_key(key)
+
+
+def _shown_key(key: object) -> str:
+    return f"<key of type {type(key).__name__}>"
 
 
 def _type_kind(cls: type[Any]) -> Kind | None:
@@ -257,7 +264,7 @@ def _type_kind(cls: type[Any]) -> Kind | None:
 
 def _handed_up(bits: int, container: object) -> int:
     """Return what a container gets from an item: sets and keys may hold plain values only."""
-    if bits and (container is None or isinstance(container, (set, frozenset))):
+    if bits and (container is None or isinstance(container, _HASHED)):
         return HOLDS_OTHER
     return bits
 
@@ -309,7 +316,7 @@ def _reason(value: object, cyclic: bool) -> str:
     if isinstance(value, np.generic):
         return dtype_refusal(value.dtype) or f"use a {value.dtype.type.__name__} itself"
     if isinstance(value, Owner) or adapter_of(value) is not None:
-        return "a set cannot hold objects in a checkpoint: use a list"
+        return "a set or a key cannot hold objects in a checkpoint: use a list"
     for base in PLAIN_SCALARS:
         if isinstance(value, base):
             return f"a subclass of {base.__name__} is not stored: convert it to {base.__name__}"

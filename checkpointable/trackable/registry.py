@@ -135,7 +135,7 @@ def adapted_children(obj: object) -> list[tuple[str, object]]:
     adapter = adapter_of(obj)
     if adapter is None:
         return []
-    return list(checked_names(obj, adapter.children(obj), "children").items())
+    return list(_asked(obj, adapter.children, "children").items())
 
 
 def own_tensors(obj: object) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ def own_tensors(obj: object) -> Mapping[str, Any]:
         NotCheckpointableError: it gave something that is not a mapping of strings.
     """
     adapter = adapter_of(obj)
-    return {} if adapter is None else checked_names(obj, adapter.serialize(obj), "serialize")
+    return {} if adapter is None else _asked(obj, adapter.serialize, "serialize")
 
 
 def restore_adapted(obj: object, values: Mapping[str, Any]) -> Any:
@@ -164,8 +164,13 @@ def restore_adapted(obj: object, values: Mapping[str, Any]) -> Any:
     return adapter.restore(obj, complete)
 
 
-def checked_names(obj: object, given: object, method: str) -> Mapping[str, Any]:
-    """Return what an adapter gave, if it is a mapping of names."""
+def _asked(obj: object, question: Callable[[Any], object], method: str) -> Mapping[str, Any]:
+    """Return what an adapter gives, if it is a mapping of names; what it raises names it."""
+    try:
+        given = question(obj)
+    except Exception as error:
+        error.add_note(f"in {method}() of the adapter for {type(obj).__qualname__}")
+        raise
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
         return given
     raise NotCheckpointableError(

@@ -76,37 +76,17 @@ def test_an_empty_name_below_the_root_is_another_address() -> None:
 
 def test_slot_variables_stand_at_their_slots() -> None:
     """A slot variable has the path of its variable, its optimizer and the name of the slot."""
-    root = node(net=node(w=Variable(1.0)), adam=node(rate=0.1), s1=Variable(2.0), s2=Variable(3.0))
-    graph = with_slots(root, [(2, 5, "m/1", 3), (2, 3, "v", 4)]).graph
+    root = node(net=node(w=Variable(1.0)), adam=node(rate=0.1), s1=Variable(2.0))
+    graph = with_slots(root, [(2, 4, "m/1", 3)]).graph
     located = locate(graph, Addresses())
 
     assert ["", "net", "adam", "net/w", "adam/rate"] == [
-        located.addresses.path(located.by_node[n]) for n in (0, 1, 2, 5, 6)
+        located.addresses.path(located.by_node[n]) for n in (0, 1, 2, 4, 5)
     ]
     assert "net/w/.OPTIMIZER_SLOT/adam/m.S1" == located.addresses.path(located.by_node[3])
-    slot_of_slot = "net/w/.OPTIMIZER_SLOT/adam/m.S1/.OPTIMIZER_SLOT/adam/v"
-    assert slot_of_slot == located.addresses.path(located.by_node[4])
     again = locate(graph, located.addresses)
     assert located.by_node == again.by_node
     assert {address: n for n, address in again.by_node.items()} == again.by_address
-
-
-def test_slots_may_stand_in_any_order() -> None:
-    """A slot of a slot variable is found also where the table names it first."""
-    root = node(w=Variable(1.0), adam=node(), s1=Variable(2.0), s2=Variable(3.0))
-    graph = with_slots(root, [(2, 4, "v", 3), (2, 1, "m", 4)]).graph
-    located = locate(graph, Addresses())
-
-    slot_of_slot = "w/.OPTIMIZER_SLOT/adam/m/.OPTIMIZER_SLOT/adam/v"
-    assert slot_of_slot == located.addresses.path(located.by_node[3])
-
-
-def test_slots_in_a_circle_have_no_path() -> None:
-    """Two slot variables of each other, which no program saves, are left out."""
-    root = node(w=Variable(1.0), adam=node(), s1=Variable(2.0), s2=Variable(3.0))
-    graph = with_slots(root, [(2, 4, "v", 3), (2, 3, "m", 4)]).graph
-
-    assert [0, 1, 2] == list(locate(graph, Addresses()).by_node)
 
 
 def test_a_long_chain_takes_little_memory() -> None:

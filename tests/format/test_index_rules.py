@@ -286,6 +286,8 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "F-23 a plain value that is an array": put("attribute_kinds", 3, 3),
     "F-23 an array that is an inline value": put("attribute_kinds", 2, 1),
     "F-24 a slot variable of itself": put("slots", 1, 10),
+    "F-24 a slot variable of a slot variable": change(slots=[0, 1, 11, 10, 0, 10, 11, 9]),
+    "F-24 an optimizer to which no edge leads": change(slots=[0, 1, 11, 10, 10, 1, 11, 9]),
     "F-24 two slot variables of one name": change(slots=[0, 1, 11, 10, 0, 1, 11, 9]),
     # Tensors
     "F-25 lengths that do not sum up": put("dtype_lengths", 0, 6),

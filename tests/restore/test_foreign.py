@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -152,6 +153,34 @@ class TestRegistering:
         with pytest.raises(ckpt.NotCheckpointableError, match=rf"c: {method}\(\) of the adapter"):
             ckpt.Checkpoint(m=Node(c=Camera(1))).write(tmp_path / "m")
 
+    @pytest.mark.parametrize("method", ["children", "serialize"])
+    def test_what_an_adapter_raises_says_where(self, tmp_path, method):
+        """The error itself is passed on, with notes of the adapter and, at a save, the path."""
+        camera = Camera([1.0])
+        path = ckpt.Checkpoint(m=Node(c=camera)).write(tmp_path / "m")
+
+        class Broken(CameraAdapter):
+            pass
+
+        setattr(Broken, method, lambda *_: 1 / 0)
+        ckpt.register_adapter(Camera, Broken())
+        live = ckpt.Checkpoint(m=Node(c=camera))
+        with pytest.raises(ZeroDivisionError) as saving:
+            live.write(tmp_path / "next")
+        with pytest.raises(ZeroDivisionError) as restoring:
+            live.restore(path)
+        assert "m/c" in saving.value.__notes__[1]
+        for raised in (saving, restoring):
+            assert f"in {method}() of the adapter for Camera" == raised.value.__notes__[0]
+
+    def test_an_object_as_a_key_or_in_a_set_is_named(self, tmp_path):
+        """Neither can hold objects; the message says which one it is."""
+        for value in ({FrozenSettings(1.0): 5}, {FrozenSettings(1.0)}):
+            with pytest.raises(
+                ckpt.NotCheckpointableError, match=r"FrozenSettings: a set or a key cannot"
+            ):
+                ckpt.Checkpoint(x=value).write(tmp_path / "m")
+
     def test_one_name_for_a_child_and_a_tensor_is_refused(self, tmp_path):
         """They would be told apart in the file, but not by `restore`."""
         ckpt.register_adapter(
@@ -241,6 +270,116 @@ class TestRestoring:
         assert (1, 2, 3, 4) == (
             p.color.color, p.color.weight.color, p.color.weight.weight, p.weight,
         )  # fmt: skip
+
+    def test_another_object_takes_its_place_within_other_foreign_objects(self, tmp_path):
+        """However deep they hold it, and whoever else holds it nearer to the root."""
+
+        def owners(pixel):
+            return ckpt.Checkpoint(
+                near=pixel, queue=deque([pixel, (pixel,), deque([[pixel]])]), pixel=Pixel(pixel, 0)
+            )
+
+        path = owners(Pixel(1, 2)).write(tmp_path / "m")
+        live = owners(Pixel(0, 0))
+        live.restore(path).assert_consumed()
+        queue = live.queue
+        assert 1 == live.near.color
+        assert live.near is queue[0] is queue[1][0] is queue[2][0][0] is live.pixel.color
+
+    def test_many_shared_objects_in_one_tuple(self, tmp_path):
+        """The tuple around them is made once all of them are known."""
+
+        def owners(number):
+            pixels = [Pixel(number, i) for i in range(300)]
+            return ckpt.Checkpoint(
+                all=((tuple(pixels),),), **{f"p{i}": pixel for i, pixel in enumerate(pixels)}
+            )
+
+        path = owners(1).write(tmp_path / "m")
+        live = owners(0)
+        live.restore(path).assert_consumed()
+        assert all(pixel is getattr(live, f"p{i}") for i, pixel in enumerate(live.all[0][0]))
+
+    def test_objects_in_a_circle(self, tmp_path):
+        """It may be closed by what stays the same; else it is refused, with the remedy."""
+
+        def mixed(number):
+            settings = Settings(number)
+            settings.layer = Pixel(number, [settings])
+            return settings
+
+        path = ckpt.Checkpoint(s=mixed(1)).write(tmp_path / "mixed")
+        live = ckpt.Checkpoint(s=mixed(0))
+        live.restore(path).assert_consumed()
+        assert 1 == live.s.layer.color
+        assert live.s is live.s.layer.weight[0]
+
+        class Renewing(CameraAdapter):
+            def restore(self, camera, tensors):
+                return Camera(tensors["gains"], tensors["name"], tensors["lens"])
+
+        def circle(gain):
+            first = Camera([gain])
+            first.lens = Camera([gain], lens=first)
+            return first
+
+        ckpt.register_adapter(Camera, Renewing())
+        path = ckpt.Checkpoint(c=circle(1.0)).write(tmp_path / "circle")
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match=r"circle\. Let restore\(\)"):
+            ckpt.Checkpoint(c=circle(0.0)).restore(path)
+
+    def test_an_adapted_namedtuple(self, tmp_path):
+        """Its adapter is asked, though a tuple could be made without it."""
+
+        class FrozenAdapter(ckpt.Adapter):
+            def children(self, frozen):
+                return {"inner": [frozen.gains]}
+
+            def restore(self, _, tensors):
+                return Frozen(tensors["inner"][0])
+
+        ckpt.register_adapter(Frozen, FrozenAdapter())
+        path = ckpt.Checkpoint(f=(Frozen(Frozen(5)),)).write(tmp_path / "m")
+        live = ckpt.Checkpoint(f=(Frozen(Frozen(0)),))
+        live.restore(path).assert_consumed()
+        assert (Frozen(Frozen(5)),) == live.f
+
+    def test_two_stored_objects_and_one_live_one(self, tmp_path):
+        """The first wins, and all that both hold finds its place (R-6)."""
+        path = ckpt.Checkpoint(a=deque([1, [2]]), b=deque([1, [2]])).write(tmp_path / "m")
+        live = deque([0, [0]])
+        ckpt.Checkpoint(a=live, b=live).restore(path).assert_consumed()
+        assert [1, [2]] == list(live)
+
+    @pytest.mark.parametrize(
+        "make", [np.random.default_rng, lambda n: Camera([n])], ids=["generator", "camera"]
+    )
+    def test_an_object_that_comes_to_a_second_owner_is_left_alone(self, tmp_path, make):
+        """It was restored when it came to the first, and may have changed since (R-12)."""
+        shared = make(1)
+        path = ckpt.Checkpoint(a=Declared(x=shared), b=Declared(x=shared)).write(tmp_path / "m")
+        live, used = make(2), []
+        holder = ckpt.Checkpoint(a=Declared(x=live))
+        status = holder.restore(path)
+        if isinstance(live, Camera):
+            live.gains = used = [9]
+        else:
+            live.random()
+            used = live.bit_generator.state
+        holder.b = Declared(x=live)
+        assert used == (live.gains if isinstance(live, Camera) else live.bit_generator.state)
+        status.assert_consumed()
+
+    def test_what_was_replaced_is_another_object_when_it_comes_again(self, tmp_path):
+        """The report lists the two as split (R-5)."""
+        shared = Pixel(1, 2)
+        path = ckpt.Checkpoint(a=Declared(x=shared), b=Declared(x=shared)).write(tmp_path / "m")
+        live = Pixel(0, 0)
+        holder = ckpt.Checkpoint(a=Declared(x=live))
+        status = holder.restore(path)
+        holder.b = Declared(x=live)
+        assert (1, 1) == (holder.a.x.color, holder.b.x.color)
+        assert ["b/x"] == [entry.path for entry in status.report().split]
 
     def test_it_waits_for_the_object(self, tmp_path):
         """What is assigned where it waits is restored there, or replaced."""

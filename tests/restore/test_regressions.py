@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
+from tests.harness.effort import effort, grows_linearly
 
 
 class Node(ckpt.Trackable):
@@ -289,6 +290,27 @@ class TestWaiting:
             link = link.next
         link.w = variable(0)
         assert 1 == link.w.value[0]
+
+    def test_values_that_come_one_by_one_are_linear_work(self, tmp_path):
+        """What else waits at the same object is not looked at for each value that comes."""
+
+        def attributes(number: int) -> int:
+            path = write(tmp_path, m=Node(**{f"w{i}": variable(i) for i in range(number)}))
+            live = Node()
+            ckpt.Checkpoint(m=live).restore(path)
+            names = [f"w{i}" for i in range(number)]
+            return effort(lambda: [setattr(live, name, variable(0)) for name in names])
+
+        def lists(number: int) -> int:
+            saved = Node(**{f"l{i}": [variable(i)] for i in range(number)})
+            path = write(tmp_path, m=saved)
+            live = Node(**{f"l{i}": [] for i in range(number // 8)})
+            ckpt.Checkpoint(m=live).restore(path)
+            live.l0.append(variable(9))
+            return effort(lambda: [setattr(live, f"l{i}", [variable(9)]) for i in range(1, number)])
+
+        assert grows_linearly(attributes)
+        assert grows_linearly(lists)
 
 
 class TestAliases:

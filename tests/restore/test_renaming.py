@@ -540,3 +540,14 @@ def test_components():
     """A path is taken apart at its slashes; names in it stay escaped."""
     assert ("a..b", "c.Sd") == components("a..b/c.Sd")
     assert () == components("")
+
+
+@pytest.mark.parametrize("only", ["model/typo", "net/typo", "model/kernel/typo"])
+def test_a_misspelt_path_below_what_moved_draws_a_warning(tmp_path, only):
+    """As it does elsewhere; paths of today and older ones are known (R-14)."""
+    path = ckpt.Checkpoint(net=Node(w=variable(1), b=variable(2))).write(tmp_path / "m")
+    live = ckpt.Checkpoint(model=class_with(kernel="w")(kernel=variable(0), b=variable(0)))
+    for known in ("model/b", "model/kernel", "net/b", "net/w"):
+        live.restore(path, rename={"model": "net"}, only=known)
+    with pytest.warns(ckpt.CheckpointWarning, match=f"only='{only}' leads to nothing"):
+        live.restore(path, rename={"model": "net"}, only=only)

@@ -449,6 +449,33 @@ class TestOptions:
             "model/w/.OPTIMIZER_SLOT/optimizer/momentum",
         ] == sorted(entry.path for entry in status.report().skipped)
 
+    def test_a_slot_that_is_created_is_like_its_variable(self, tmp_path):
+        """If it was when it was saved; others keep their dtype and shape, whatever is cast."""
+        w, optimizer = variable(1, 2), Optimizer()
+        optimizer.add_slot(w, "m", "ones")
+        optimizer.add_slot(w, "count", np.int32(8))
+        optimizer.add_slot(w, "half", np.ones(2, np.float16))
+        path = ckpt.Checkpoint(w=w, optimizer=optimizer).write(tmp_path / "m")
+        live, optimizer = ckpt.Variable(np.zeros((2, 1), np.float32)), Optimizer()
+        status = ckpt.Checkpoint(w=live, optimizer=optimizer).restore(
+            path, casting="same_kind", shapes="reshape"
+        )
+        status.assert_consumed()
+        assert [[1], [1]] == optimizer.add_slot(live, "m", never).value.tolist()
+        assert 8 == optimizer.add_slot(live, "count", np.int32(0)).value
+        assert np.float16 == optimizer.add_slot(live, "half", np.ones((2, 1), np.float16)).dtype
+
+    def test_a_variable_of_another_shape_is_skipped_with_its_slots(self, path):
+        """Its optimizer makes new ones; a slot of the old shape would be of no use (R-18)."""
+        model, optimizer = Node(w=variable(0, 0, 0), b=variable(0)), Optimizer()
+        live = ckpt.Checkpoint(model=model, optimizer=optimizer)
+        status = live.restore(path, shapes="skip").assert_consumed()
+        assert {"model/w", "model/w/.OPTIMIZER_SLOT/optimizer/momentum"} == {
+            entry.path for entry in status.report().skipped
+        }
+        assert optimizer.get_slot(model.w, "momentum") is None
+        assert [0, 0, 0] == optimizer.add_slot(model.w, "momentum").value.tolist()
+
     def test_slots_false_draws_no_warning_at_the_next_save(self, path, tmp_path):
         """What is left out does not wait."""
         live = ckpt.Checkpoint(model=Node(w=variable(0, 0), b=variable(0)), optimizer=Optimizer())
