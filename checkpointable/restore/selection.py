@@ -52,11 +52,9 @@ class Selection:
         """
         if trail is EVERYTHING:
             return trail
-        stored = join(trail.stored, local_name)
-        if origin is None:
-            return self._behind(join(trail.path, local_name), stored, (), trail.included)
-        stored = stored if origin.path is None else origin.path
-        return self._behind(join(trail.path, local_name), stored, origin.below, trail.included)
+        here = join(trail.path, local_name)
+        there, below = _elsewhere(join(trail.stored, local_name), origin)
+        return self._behind(here, there, below, trail.included)
 
     def follow_stored(self, trail: Trail, local_name: str, today: Origin | None) -> Trail | None:
         """Return the trail behind an edge of the checkpoint; `None` if the edge is cut.
@@ -68,11 +66,9 @@ class Selection:
         """
         if trail is EVERYTHING:
             return trail
-        path, stored = join(trail.path, local_name), join(trail.stored, local_name)
-        if today is None:
-            return self._behind(path, stored, (), trail.included)
-        path = path if today.path is None else today.path
-        return self._behind(path, stored, today.below, trail.included)
+        here = join(trail.stored, local_name)
+        there, below = _elsewhere(join(trail.path, local_name), today)
+        return self._behind(there, here, below, trail.included)
 
     def _behind(
         self, path: str, stored: str, moved: tuple[str, ...], included: bool
@@ -87,6 +83,13 @@ class Selection:
             return None
         is_open = not included or _says_more(skip, paths, moved)
         return Trail(path, included, stored) if is_open else EVERYTHING
+
+
+def _elsewhere(path: str, moved: Origin | None) -> tuple[str, tuple[str, ...]]:
+    """Return the path on the other side, and the paths there of what lies behind an edge."""
+    if moved is None:
+        return path, ()
+    return (path if moved.path is None else moved.path), moved.below
 
 
 def _says_more(prefixes: tuple[str, ...], paths: tuple[str, ...], moved: tuple[str, ...]) -> bool:
