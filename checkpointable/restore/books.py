@@ -231,9 +231,11 @@ class Books:
     def _slots_pending(self, waiting: Mapping[int, bool]) -> Iterator[int]:
         """Yield the values of slots whose optimizer or variable waits, if the other can be had."""
         takers: dict[int, bool] = {}
-        for slot in self.slots.all if waiting else ():
-            if not any(waiting.get(end) for end in slot.ends):
-                continue
+        by_node = self.slots.by_node
+        near = (
+            (by_node.get(node, ()) for node, is_in in waiting.items() if is_in) if by_node else ()
+        )
+        for slot in {slot for slots in near for slot in slots}:
             for end, kind in zip(slot.ends, (Variable, SlotTrackable), strict=True):
                 if end not in takers:
                     is_bound = any(isinstance(live, kind) for live in self.bound_to(end))
