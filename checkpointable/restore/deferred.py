@@ -69,6 +69,9 @@ class WaitingValues:
         self._waiting: dict[Names, dict[str | None, list[Position]]] = {}
         #: Those of the object itself under which something may come without an assignment.
         self._silent: dict[str | None, None] = {}
+        #: Whether a look is under way; and the first names of what has come since it began.
+        self._is_looking = False
+        self._come: dict[str | None, None] = {}
 
     def add(self, owner: Any, names: Names, position: Position) -> None:
         """Let a stored node wait."""
@@ -97,20 +100,25 @@ class WaitingValues:
 
     def assigned(self, owner: Any, name: str) -> None:
         """Look at what has come with the assignment of an attribute."""
-        come: list[Names] = [(name,)] if name in self._waiting.get((), ()) else []
-        for parent, group in self._waiting.items():
-            if parent and parent[0] == name:
-                come += [(*parent, last) for last in group]
-        if come:
-            self._look(owner, come)
+        if self._is_looking:
+            self._come[name] = None
+        else:
+            self._look(owner, self._below(name))
 
     def settle(self, owner: Any) -> None:
         """Look at what has come into containers, or is shown by an overridden method."""
         come: list[Names] = [(name,) for name in self._filled(owner)] if self._silent else []
         for parent in self._waiting:
             come += self._candidates(owner, parent) if parent else ()
-        if come:
-            self._look(owner, come)
+        self._look(owner, come)
+
+    def _below(self, first: str | None) -> list[Names]:
+        """Return the names that wait under a first name."""
+        below: list[Names] = [(first,)] if first in self._waiting.get((), ()) else []
+        for parent, group in self._waiting.items():
+            if parent and parent[0] == first:
+                below += [(*parent, last) for last in group]
+        return below
 
     def _filled(self, owner: Any) -> Iterator[str | None]:
         """Yield the names of the object itself under which there may be something now."""
@@ -139,25 +147,39 @@ class WaitingValues:
                 yield (*parent, last)
 
     def _look(self, owner: Any, come: list[Names]) -> None:
-        """Give what waits under these names to what stands there, if it is a child."""
-        classifier = Classifier()
-        is_child: dict[str | None, bool] = {}
+        """Give what waits under these names to what stands there, if it is a child.
+
+        What is given may let more come: that is looked at in its turn.
+        """
+        if self._is_looking or not come:
+            return
         errors: list[Exception] = []
-        for names in sorted(come, key=len):
-            first = names[0]
-            if first not in is_child:
-                is_child[first] = first is None or classifier.is_child(owner, first)
-            place, live = find(owner, names) if is_child[first] else (None, ABSENT)
-            if place is not None:
-                self._arrive(owner, names, place, live, errors)
-            else:
-                self._note_silent(owner, names)
-        self._put(owner)
+        self._is_looking = True
+        try:
+            while come:
+                for names in sorted(come, key=len):
+                    self._look_at(owner, names, errors)
+                come = [names for first in self._come for names in self._below(first)]
+                self._come.clear()
+        finally:
+            self._come.clear()
+            self._is_looking = False
+            self._put(owner)
         if errors:
             try:
                 raise errors[0]
             finally:
                 errors.clear()  # else the error would keep this frame, and itself, alive
+
+    def _look_at(self, owner: Any, names: Names, errors: list[Exception]) -> None:
+        if names[-1] not in self._waiting.get(names[:-1], ()):
+            return  # It has come meanwhile.
+        is_child = names[0] is None or Classifier().is_child(owner, names[0])
+        place, live = find(owner, names) if is_child else (None, None)
+        if place is not None:
+            self._arrive(owner, names, place, live, errors)
+        else:
+            self._note_silent(owner, names)
 
     def _arrive(
         self, owner: Any, names: Names, place: Place, live: Any, errors: list[Exception]

@@ -161,7 +161,13 @@ def restore_adapted(obj: object, values: Mapping[str, Any]) -> Any:
     for name, tensor in own_tensors(obj).items():
         if name not in complete:
             complete[name] = np.asarray(tensor() if callable(tensor) else tensor)
-    return adapter.restore(obj, complete)
+    result = adapter.restore(obj, complete)
+    if result is None:
+        raise TypeError(
+            f"restore() of the adapter for {type(obj).__qualname__} returned None, expected the"
+            " object, or another one to take its place"
+        )
+    return result
 
 
 def _asked(obj: object, question: Callable[[Any], object], method: str) -> Mapping[str, Any]:

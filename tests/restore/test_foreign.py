@@ -400,6 +400,35 @@ class TestRestoring:
         assert 3 == camera.lens[0]
         status.assert_consumed()
 
+    @pytest.mark.parametrize("make", [list, deque, lambda items: dict(enumerate(items))])
+    def test_many_objects_that_come_at_once(self, tmp_path, make):
+        """They are given their values one after the other, not one within the other."""
+        saved = make(Settings(i) for i in range(500))
+        path = ckpt.Checkpoint(m=Declared(x=saved)).write(tmp_path / "m")
+        live = make(())
+        status = ckpt.Checkpoint(m=Declared(x=live)).restore(path)
+        if isinstance(live, dict):
+            live.update((i, Settings(0)) for i in range(500))
+        else:
+            live.extend(Settings(0) for _ in range(500))
+        status.assert_consumed()
+        items = live.values() if isinstance(live, dict) else live
+        assert list(range(500)) == [settings.rate for settings in items]
+
+    def test_an_adapter_that_returns_nothing_is_refused(self, tmp_path):
+        """A forgotten return does not put None in the place of the object."""
+
+        class Forgetful(CameraAdapter):
+            def restore(self, camera, tensors):
+                super().restore(camera, tensors)
+
+        ckpt.register_adapter(Camera, Forgetful())
+        path = ckpt.Checkpoint(c=Camera([1.0])).write(tmp_path / "m")
+        live = ckpt.Checkpoint(c=Camera([0.0]))
+        with pytest.raises(ckpt.IncompatibleCheckpointError, match="Camera returned None"):
+            live.restore(path)
+        assert isinstance(live.c, Camera)
+
     def test_the_latest_restore_wins(self, tmp_path):
         """An older restore counts as matched and gives nothing."""
         paths = [
