@@ -36,7 +36,8 @@ from checkpointable.reading import (
     load_variable,
     verify,
 )
-from checkpointable.restore.report import Entry, Report
+from checkpointable.restore.entries import Entry
+from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,

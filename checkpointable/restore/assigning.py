@@ -16,8 +16,9 @@ from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.books import Books
-from checkpointable.restore.places import Names, Place, Rebinding
+from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Array, Give, Issue, Plan, is_read_target
+from checkpointable.restore.rebinding import Rebinding
 from checkpointable.trackable.slots import keep_slot
 
 #: How many bytes of values that must be converted are held at a time.

@@ -24,14 +24,13 @@ from checkpointable.restore.fit import (
     retyper,
     same_base,
 )
-from checkpointable.restore.places import OWN_TENSORS, Names, Place, Rebuild, is_given_after
+from checkpointable.restore.places import Place, is_given_after
 from checkpointable.restore.plan import Compare, Fill, Give, GiveTensors, Issue, Plan, Wait
 from checkpointable.restore.recording import give_to_variable
 from checkpointable.restore.selection import Trail
 from checkpointable.restore.stored import CONTAINERS, Stored, StoredValue
 from checkpointable.trackable.base import Trackable, Variable, peek_tracking
 from checkpointable.trackable.children import Kind
-from checkpointable.trackable.registry import adapted_children, adapter_of, own_tensors
 from checkpointable.trackable.state import PythonState
 
 
@@ -89,8 +88,6 @@ class Giving:
         #: What each node was given to in this run; it keeps them alive and their identities apart.
         self._bound: dict[int, list[Any]] = {}
         self._alive: list[Any] = []
-        #: What foreign objects hold, as their adapters have shown it to this run.
-        self._shown: dict[int, dict[str, Any]] = {}
 
     def bind(self, item: Item, live: Any, node: int) -> None:
         """Note that a live object or array and a stored node belong together (R-5)."""
@@ -143,7 +140,7 @@ class Giving:
         stored = {a.name: a.value for a in self._graph.attributes(node)}
         absent = [name for name in names if name not in stored]
         if absent:
-            self.plan.lacking.append((live, (), self._no_tensors(absent)))
+            self.plan.lacking.append((live, (), why_no_tensors(absent)))
             return
         numbers = {name: stored[name] for name in names}
         self.plan.tensors.append(GiveTensors(item.path, node, live, _receiver(live), numbers))
@@ -162,61 +159,17 @@ class Giving:
             if name in first and name in second:
                 self.plan.compares.append(Compare(first[name], second[name]))
 
-    def shown(self, live: Any) -> dict[str, Any]:
-        """Return the children of a foreign object: in one run of matching, always the same."""
-        if id(live) not in self._shown:
-            self._shown[id(live)] = dict(adapted_children(live))
-        return self._shown[id(live)]
-
-    def foreign(self, item: Item) -> None:
-        """Plan to give an object of a foreign type the tensors of its own, and to its adapter."""
-        place, live, node = self.place(item), item.live, item.node
-        rebuild = Rebuild(item.path, live, place, self.shown(live), node)
-        self.plan.rebuilds.append(rebuild)
-        if node < 0:
-            return
-        self.bind(item, live, node)
-        names = tuple(own_tensors(live)) if item.trail.included else ()
-        if not names:
-            return
-        stored = {a.name: a.value for a in self._graph.attributes(node)}
-        absent = [name for name in names if name not in stored]
-        own = (*place.names, OWN_TENSORS)
-        if absent:
-            self.plan.lacking.append((place.owner, own, self._no_tensors(absent)))
-        elif self._givers.setdefault(id(live), node) != node:
-            self._compare(self._givers[id(live)], node, names)
-        else:
-            if not is_given_after(self._books.order, place.owner, own):
-                rebuild.numbers.update((name, stored[name]) for name in names)
-            self.plan.edges.append((place.owner, own))
-            self.plan.consumed.extend(stored[name] for name in names)
-
-    def foreign_above(self, place: Place | None, live: Any, path: int) -> None:
-        """Plan to let the adapters of foreign objects above a place take back what comes there."""
-        while place is not None and place.outer is not None:
-            if adapter_of(place.holder) is not None:
-                children = self.shown(place.holder)
-                children[place.key] = live
-                self.plan.rebuilds.append(Rebuild(path, place.holder, place.outer, children))
-            place, live = place.outer, place.holder
+    def is_first_giver(self, live: Any, node: int, names: Iterable[str]) -> bool:
+        """Tell whether a node gives an object its values: the first one does (R-6)."""
+        giver = self._givers.setdefault(id(live), node)
+        if giver != node:
+            self._compare(giver, node, names)
+        return giver == node
 
     def finished(self) -> Plan:
-        """Return the plan: of slot variables that are new, those that get a value.
-
-        Adapters are asked only where something below them was matched.
-        """
+        """Return the plan: of slot variables that are new, those that get a value."""
         plan = self.plan
         plan.slots = [slot for slot in plan.slots if id(slot.live) in self._givers]
-        if plan.rebuilds:
-            above: set[tuple[int, Names]] = set()
-            for owner, names in plan.edges:
-                way = (id(owner), names[:-1])
-                while way not in above:
-                    above.add(way)
-                    way = (id(owner), way[1][:-1])
-            for rebuild in plan.rebuilds:
-                rebuild.is_due = (id(rebuild.place.owner), rebuild.place.names) in above
         return plan
 
     def leaf(self, item: Item, kind: Kind) -> None:
@@ -427,9 +380,6 @@ class Giving:
         """Return where a container stands; a root's own place holds nothing else."""
         return item.place or self._root
 
-    def _no_tensors(self, absent: Iterable[str]) -> str:
-        return f"the checkpoint holds no {', '.join(absent)} for this object"
-
     def _no_value(self, node: int) -> str:
         kind = self._graph.kind(node)
         what = "an object" if kind is NodeKind.OBJECT else f"a {kind.name.lower()}"
@@ -445,6 +395,11 @@ def own_names(live: Any) -> tuple[str, ...]:
     if type(live).serialize_to_tensors is Trackable.serialize_to_tensors:
         return ()
     return tuple(live.serialize_to_tensors())
+
+
+def why_no_tensors(absent: Iterable[str]) -> str:
+    """Return why an object that restores itself got no values."""
+    return f"the checkpoint holds no {', '.join(absent)} for this object"
 
 
 def _receiver(live: Any) -> Callable[[dict[str, Any]], None]:

@@ -12,6 +12,7 @@ from checkpointable.errors import IncompatibleCheckpointError
 from checkpointable.names import SAVE_COUNTER, join
 from checkpointable.restore.books import Books
 from checkpointable.restore.fit import Misfit, describe_live, describe_stored
+from checkpointable.restore.foreign import ForeignMatching, mark_due
 from checkpointable.restore.giving import Giving, Item
 from checkpointable.restore.places import Names, Place
 from checkpointable.restore.plan import Issue, Plan, Wait
@@ -32,6 +33,7 @@ class Matcher:
         self._values = books.values
         self._giving = Giving(books)
         self._slots = SlotMatching(books, self._giving)
+        self._foreign = ForeignMatching(books, self._giving)
         self._root, attached = books.roots()
         self._attached = dict(attached)
         if books.start != 0:
@@ -58,7 +60,7 @@ class Matcher:
             trail: the way to it.
             place: where the live value was assigned; `None` for the root.
         """
-        self._giving.foreign_above(place, live, path)
+        self._foreign.match_above(place, live, path)
         if place is None:
             node = self._renamed_start(live, node)
         kind = self._classifier.kind(live)
@@ -67,7 +69,9 @@ class Matcher:
             while self._queue:
                 self._visit(self._queue.popleft())
             self._queue.extend(self._slots.items())
-        return self._giving.finished()
+        plan = self._giving.finished()
+        mark_due(plan)
+        return plan
 
     def _renamed_start(self, live: Any, node: int) -> int:
         """Return the node to start with, as `RestoreOptions(rename=)` shows it (R-29).
@@ -235,8 +239,8 @@ class Matcher:
         elif item.graft is None and self._books.is_bound(item.node, item.live):
             return
         else:
-            items = [*self._giving.shown(item.live).items()]
-            self._giving.foreign(item)
+            items = [*self._foreign.shown(item.live).items()]
+            self._foreign.match(item)
         live_items = {str(key): (key, value) for key, value in items}
         value = self._values.get(item.stored)
         if value is not None and value.info is None and _has_items(value.plain):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.format.records import TensorInfo
-from checkpointable.restore.places import Names, Place, Rebuild
+from checkpointable.restore.places import Names, Place
+from checkpointable.restore.rebinding import Rebuild
 from checkpointable.restore.selection import Trail
 from checkpointable.session.graph import Cell
 

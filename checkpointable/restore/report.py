@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher, get_close_matches
 from typing import Any, Final
 
 import attrs
@@ -15,6 +14,7 @@ from checkpointable.graph.outline import outline
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, Paths, join, value_path
 from checkpointable.restore.books import Books, Waits
+from checkpointable.restore.entries import ABSENT, Entry, suggest, with_hint
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.giving import own_names
 from checkpointable.restore.grafts import moved_to
@@ -34,34 +34,9 @@ CATEGORIES: Final = (
 )  # fmt: skip
 
 _SHOWN: Final = 10
-_COMPARED: Final = 1000
 #: How many ways to one container are looked at.
 _WAYS: Final = 16
 _SLOTS_LEFT_OUT: Final = "left out by slots=False"
-_ABSENT: Final = "not in the checkpoint"
-
-
-@attrs.frozen(slots=True)
-class Entry:
-    """One value of a report.
-
-    Attributes:
-        path: where it stands, from the root.
-        dtype: of a tensor, its dtype.
-        shape: of a tensor, its shape.
-        reason: why it is in its category.
-        candidates: paths of values that it may have been matched with under another name.
-    """
-
-    path: str
-    dtype: str | None = None
-    shape: tuple[int, ...] | None = None
-    reason: str = ""
-    candidates: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        what = f" {self.dtype} {self.shape}" if self.dtype is not None else ""
-        return f"{self.path}{what}" + (f": {self.reason}" if self.reason else "")
 
 
 @attrs.frozen
@@ -127,7 +102,7 @@ class Report:
             entries: Sequence[Entry] = getattr(self, category)
             if entries:
                 count = f"{len(entries):,} value{'s' if len(entries) > 1 else ''}"
-                lines = [f"  {_with_hint(entry)}" for entry in entries[:_SHOWN]]
+                lines = [f"  {with_hint(entry)}" for entry in entries[:_SHOWN]]
                 if len(entries) > _SHOWN:
                     lines.append(f"  ... and {len(entries) - _SHOWN:,} more")
                 parts.append("\n".join([phrase.format(count, self.source) + ":", *lines]))
@@ -168,8 +143,8 @@ def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
         source=books.source.path,
         restored=restored,
         pending=pending,
-        missing=_suggest(missing, [*unused, *pending]),
-        unused=_suggest(unused, missing),
+        missing=suggest(missing, [*unused, *pending]),
+        unused=suggest(unused, missing),
         mismatched=_misfits(books, books.mismatched),
         split=_issues(books, books.split),
         cast=_issues(books, books.cast),
@@ -201,7 +176,7 @@ def _live_values(
             matched.append(Entry(path, dtype, shape))
         else:
             reasons = (books.why_lacking(*place) for place in places)
-            default = "the checkpoint was gone when it came" if books.is_gone else _ABSENT
+            default = "the checkpoint was gone when it came" if books.is_gone else ABSENT
             reason = next(filter(None, reasons), default)
             missing.append(Entry(path, dtype, shape, reason))
     return matched, missing
@@ -388,57 +363,6 @@ def _misfits(books: Books, issues: Iterable[Issue]) -> list[Entry]:
         dtype, shape = (info.dtype, info.shape) if info is not None else (None, None)
         entries.append(Entry(books.paths.shown(issue.path), dtype, shape, issue.reason))
     return entries
-
-
-def _suggest(entries: list[Entry], others: Sequence[Entry]) -> list[Entry]:
-    """Add to the first entries the paths of others that they may have been, nearest first.
-
-    These are values of the same dtype and shape, and values of any kind whose path is spelled
-    much alike.
-    """
-    suggested = []
-    for entry in entries[:_SHOWN]:
-        compared = others[:_COMPARED]
-        alike = [o.path for o in compared if o.dtype is not None and _kind(o) == _kind(entry)]
-        alike.sort(key=lambda path: -SequenceMatcher(None, path, entry.path).ratio())
-        misspelt = [o.path for o in compared if is_misspelt(o.path, entry.path)]
-        candidates = tuple(dict.fromkeys([*alike[:3], *misspelt]))[:3]
-        suggested.append(attrs.evolve(entry, candidates=candidates))
-    return suggested + entries[_SHOWN:]
-
-
-def is_misspelt(path: str, other: str) -> bool:
-    """Tell whether two paths differ in one component only, and that is spelled much alike."""
-    pairs = zip(path.split("/"), other.split("/"), strict=False)
-    differing = [pair for pair in pairs if pair[0] != pair[1]]
-    if len(differing) != 1 or path.count("/") != other.count("/"):
-        return False
-    a, b = (name.lower().replace("_", "") for name in differing[0])
-    return min(len(a), len(b)) > 2 and bool(get_close_matches(a, [b], cutoff=0.7))
-
-
-def _kind(entry: Entry) -> tuple[Any, Any]:
-    return entry.dtype, entry.shape
-
-
-def _with_hint(entry: Entry) -> str:
-    """Return how an assertion names a value, with what it may have been called before."""
-    if not entry.candidates or entry.reason != _ABSENT:
-        return str(entry)
-    nearest = entry.candidates[0]
-    if is_misspelt(nearest, entry.path):
-        return f"{entry}; it holds {nearest}. Misspelt, or renamed? See Trackable.renamed."
-    hint = ""
-    if nearest.endswith(f"/{entry.path}"):
-        above = nearest[: -len(entry.path) - 1]
-        hint = f" Saved with what is around {above}? Restore with RestoreOptions(at={above!r})."
-    elif entry.path.endswith(f"/{nearest}"):
-        below = entry.path[: -len(nearest) - 1]
-        hint = f" Saved from {below} alone? Make that the root: Checkpoint({below.split('/')[-1]})."
-    return (
-        f"{entry}; it holds {nearest} of the same dtype and shape.{hint} Renamed? See"
-        " Trackable.renamed."
-    )
 
 
 def _without_path(entry: Entry) -> str:
