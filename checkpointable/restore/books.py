@@ -83,6 +83,8 @@ class Books:
         self.selection = Selection(options.only, options.skip or ())
         at = options.at or ""
         self.start = require_node(self.graph, 0, at, f"at={at!r}", source.path)
+        #: The same with what `RestoreOptions(rename=)` moves, once that is known.
+        self.view = self.start
         #: The stored save counter, the library's own, if it is part of this restore.
         self.counter = dict(self.graph.children(0)).get(SAVE_COUNTER) if self.start == 0 else None
         #: What `RestoreOptions(rename=)` says.
@@ -110,11 +112,17 @@ class Books:
         #: how many objects have come since.
         self._unclaimed: set[int] = set()
         self._arrivals = 0
+        #: What `_counterparts` has found, by the other restore.
+        self._found_counterparts: weakref.WeakKeyDictionary[Books, dict[int, set[int]]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._holder = weakref.ref(holder)
         self._roots = roots
         self._bound: dict[int, list[Callable[[], Any]]] = {}
         self._givers: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._edges: _Table = {}
+        #: Which stored values went to the places of arrays and plain values.
+        self._placed: dict[tuple[int, Names], tuple[weakref.ref[Any], int]] = {}
         self._exempt: _Table = {}
         #: Live values that got none, and why: by (identity of the owner, names).
         self._lacking: dict[tuple[int, Names], tuple[weakref.ref[Any], str]] = {}
@@ -151,6 +159,11 @@ class Books:
         """Tell whether the array or plain value there, or what holds it, was matched."""
         return any(_holds(self._edges, owner, names[:n]) for n in range(len(names), 0, -1))
 
+    def value_at(self, owner: Any, names: Names) -> int | None:
+        """Return the number of the stored value that went to a place; `None` if none has."""
+        entry = self._placed.get((id(owner), names))
+        return entry[1] if entry is not None and entry[0]() is owner else None
+
     def is_exempt(self, owner: Any, names: Names) -> bool:
         """Tell whether the options leave the value there as it is."""
         return _holds(self._exempt, owner, names)
@@ -179,6 +192,9 @@ class Books:
             self.reached.setdefault(node, path)
         for owner, names in plan.edges:
             _note(self._edges, owner, names)
+        for owner, names, number in plan.placed:
+            if self.value_at(owner, names) is None:
+                self._placed[id(owner), names] = (weakref.ref(owner), number)
         for owner, names in plan.exempt:
             _note(self._exempt, owner, names)
         for owner, names, reason in plan.lacking:
@@ -281,35 +297,59 @@ class Books:
 
     def _covers_slots(self, pairs: set[tuple[int, int]], other: Books) -> bool:
         """Tell whether for each slot variable that waits there, a slot variable waits here."""
-        partners: dict[int, set[int]] = {}
-        for node, counterpart in pairs:
-            partners.setdefault(counterpart, set()).add(node)
-        open_slots = [
-            slot
-            for slot in other.slots.all
-            if any(end in partners for end in slot.ends)
-            and all(end in partners or other.bound_to(end) for end in slot.ends)
-        ]
+        partners = {end: [nodes] for end, nodes in self._partners(pairs, other).items()}
+        open_slots = [s for s in other.slots.all if any(end in partners for end in s.ends)]
         if not open_slots:
             return True
         nodes: dict[int, set[int]] = {}
         for node in self.slots.by_node:
             for live in self.bound_to(node):
                 nodes.setdefault(id(live), set()).add(node)
-        for slot in open_slots:
-            for end in slot.ends:
-                if end not in partners:
-                    bound = (nodes.get(id(live), set()) for live in other.bound_to(end))
-                    partners[end] = set().union(*bound)
+        for end in {end for slot in open_slots for end in slot.ends} - {*partners}:
+            partners[end] = [nodes.get(id(live), set()) for live in other.bound_to(end)]
+            if not partners[end]:  # it waits elsewhere, if it can still be had
+                partners[end] = [self._counterparts(other).get(end, set())]
         mine = {(*slot.ends, slot.slot_name) for slot in self.slots.all}
         return all(
             any(
                 (variable, optimizer, slot.slot_name) in mine
-                for variable in partners[slot.variable]
-                for optimizer in partners[slot.optimizer]
+                for variable in variables
+                for optimizer in optimizers
             )
             for slot in open_slots
+            for variables in partners[slot.variable]
+            for optimizers in partners[slot.optimizer]
         )
+
+    def _partners(self, pairs: Iterable[tuple[int, int]], other: Books) -> dict[int, set[int]]:
+        """Return the nodes here that stand where nodes of another restore stand, by the latter."""
+        partners: dict[int, set[int]] = {}
+        for node, counterpart in pairs:
+            base = other.graph.base(counterpart)
+            partners.setdefault(base, set()).add(self.graph.base(node))
+        return partners
+
+    def _counterparts(self, other: Books) -> dict[int, set[int]]:
+        """Return the nodes here that have the names of nodes of another restore, from the root.
+
+        Those of the other that have a name which nothing has here are left out.
+        """
+        found = self._found_counterparts.get(other)
+        if found is None:
+            seen: set[tuple[int | None, int]] = set()
+            queue: list[tuple[int | None, int]] = [(self.view, other.view)]
+            while queue:
+                pair = queue.pop()
+                if pair not in seen:
+                    seen.add(pair)
+                    mine = dict(self.graph.children(pair[0])) if pair[0] is not None else {}
+                    theirs = other.graph.children(pair[1])
+                    queue.extend((mine.get(name), child) for name, child in theirs)
+            found = self._partners(((a, b) for a, b in seen if a is not None), other)
+            for lost in (other.graph.base(b) for a, b in seen if a is None):
+                found.pop(lost, None)
+            self._found_counterparts[other] = found
+        return found
 
     def close_if_done(self, *, force: bool = False) -> None:
         """Close the checkpoint once none of its values waits any more.

@@ -81,8 +81,8 @@ class Giving:
         self._gives: dict[tuple[int, int], Give] = {}
         #: How new arrays are made in this run, by node.
         self._made: dict[int, Give] = {}
-        #: The values planned for the places met in this run: by (holder, key).
-        self._planned: dict[tuple[int, Any], StoredValue] = {}
+        #: The numbers of the values planned for the places met in this run: by (holder, key).
+        self._planned: dict[tuple[int, Any], int] = {}
         #: Which node gives to an object or array met in this run.
         self._givers: dict[int, int] = {}
         #: What each node was given to in this run; it keeps them alive and their identities apart.
@@ -117,7 +117,8 @@ class Giving:
         tracking = peek_tracking(live)
         if tracking is not None and tracking.restored > self._books.order:
             values = {a.name: a.value for a in self._graph.attributes(node)}
-            self._satisfy(live, node, [values[name] for name in names if name in values])
+            if not values.keys().isdisjoint(names):
+                self._satisfy(live, node, [values[name] for name in names if name in values])
         elif isinstance(live, Variable):
             self._variable(item, live, node)
         else:
@@ -188,8 +189,7 @@ class Giving:
             return
         if kind is Kind.ARRAY and not in_place:
             give.convert = remaker(item.live, give.convert)
-        self.add_edge(item)
-        self.consume(value)
+        self._put(item, value)
         if kind is Kind.ARRAY and item.node >= 0:
             self._gives[id(item.live), item.node] = give
             self._givers[id(item.live)] = item.node
@@ -223,8 +223,7 @@ class Giving:
         if is_same and isinstance(live, (list, dict, set)) and not item.fresh:
             refill = refiller(live)
             self.plan.fills.append(Fill(item.path, item.node, place, lambda _: refill(plain)))
-            self.add_edge(item)
-            self.consume(value)
+            self._put(item, value)
         else:
             convert = retyper(live) if is_same else None
             give = Give(item.path, item.node, value.number, plain=plain, convert=convert)
@@ -267,6 +266,11 @@ class Giving:
         """Count a value that a later restore has given already as matched (R-11)."""
         if not self.is_older(item):
             return
+        single = self._values.get(item.stored)
+        if single is not None:
+            if not self._is_planned(item, single):
+                self._put(item, single)
+            return
         self.add_edge(item)
         below = {item.stored}
         if item.node >= 0:
@@ -288,14 +292,16 @@ class Giving:
         )
 
     def _is_planned(self, item: Item, value: StoredValue) -> bool:
-        """Tell whether another stored value goes to this place already: the first wins (R-6)."""
+        """Tell whether this restore has a stored value for this place: the first wins (R-6)."""
         place = self.place(item)
-        first = self._planned.setdefault((id(place.holder), place.key), value)
-        self._alive.append(place.holder)
-        if first is value:
+        key = (id(place.holder), place.key)
+        first = self._planned.get(key, self._books.value_at(place.owner, place.names))
+        if first is None:
+            self._planned[key] = value.number
+            self._alive.append(place.holder)
             return False
-        if first.number >= 0 and value.number >= 0:
-            self.plan.compares.append(Compare(first.number, value.number))
+        if first >= 0 and value.number >= 0:
+            self.plan.compares.append(Compare(first, value.number))
         return True
 
     def _is_shared(self, item: Item) -> bool:
@@ -344,8 +350,7 @@ class Giving:
 
     def _plan_give(self, give: Give, item: Item, value: StoredValue) -> None:
         if self._check_places(give, item, value):
-            self.add_edge(item)
-            self.consume(value)
+            self._put(item, value)
 
     def _check_places(self, give: Give, item: Item, value: StoredValue) -> bool:
         if not all(place.can_put() for place in give.places):
@@ -370,6 +375,13 @@ class Giving:
         """Note that a stored value found a live one."""
         if value.number >= 0:
             self.plan.consumed.append(value.number)
+
+    def _put(self, item: Item, value: StoredValue) -> None:
+        """Note that the array or plain value there takes a stored value."""
+        place = self.place(item)
+        self.plan.placed.append((place.owner, place.names, value.number))
+        self.add_edge(item)
+        self.consume(value)
 
     def add_edge(self, item: Item) -> None:
         """Note that the array or plain value there was matched."""

@@ -124,6 +124,7 @@ class Plan:
         bound: (stored node, live object) pairs that belong together now.
         satisfied: (stored node, live object) pairs: the node gives the object its own values.
         edges: (owner, names) of matched arrays and plain values.
+        placed: (owner, names, number) of those among them that take one stored value.
         consumed: the numbers of the stored values that are matched.
         exempt: (object, names) of live values that stay as they are: they were left out by the
             options, or do not fit.
@@ -143,6 +144,7 @@ class Plan:
     bound: list[tuple[int, Any]] = attrs.field(factory=list)
     satisfied: list[tuple[int, Any]] = attrs.field(factory=list)
     edges: list[tuple[Any, Names]] = attrs.field(factory=list)
+    placed: list[tuple[Any, Names, int]] = attrs.field(factory=list)
     consumed: list[int] = attrs.field(factory=list)
     exempt: list[tuple[Any, Names]] = attrs.field(factory=list)
     lacking: list[tuple[Any, Names, str]] = attrs.field(factory=list)

@@ -157,15 +157,15 @@ class Renaming:
             name = names.get(component, unescape(component))
             base = children.get(name) if inner.target is None else inner.target
             if inner.is_removed and inner.target is None:
-                children.pop(name, None)
                 base = None
+            below = tuple(_origins(inner))
+            if base is None and not below:
+                children.pop(name, None)
+                continue
             if not inner.below and inner.target is None:
                 continue
             if base is not None and self._graph.kind(base) is NodeKind.VALUE and inner.below:
                 continue  # A plain value, or an array, is matched as a whole.
-            below = tuple(_origins(inner))
-            if base is None and not below:
-                continue
             child = self._apply(base, inner) if inner.below else base
             if child is not None:
                 children[name] = child
@@ -179,12 +179,19 @@ def _is_wrapped(today: Path, older: Path) -> bool:
 
 
 def _left_behind(moves: list[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
-    """Yield what has moved, with the paths under which nothing is looked for any more."""
+    """Yield what has moved, with the other paths under which it would stand.
+
+    These are its older path, and that path's counterpart where something around it has moved too;
+    unless what stands there by now has itself come from elsewhere.
+    """
     for today, older in moves:
-        yield today, older
-        for moved_to, around in moves:
-            if len(around) < len(older) and older[: len(around)] == around:
-                yield today, moved_to + older[len(around) :]
+        for moved_to, around in [((), ()), *moves]:
+            path = moved_to + older[len(around) :]
+            is_covered = any(
+                len(other) > len(moved_to) and path[: len(other)] == other for other, _ in moves
+            )
+            if older[: len(around)] == around and not is_covered:
+                yield today, path
 
 
 def _origins(change: _Change) -> Iterator[str]:

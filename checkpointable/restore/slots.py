@@ -30,7 +30,8 @@ class SlotMatching:
         self._slots = books.slots.by_node
         #: The paths of the nodes that this run has matched and that slots hang on.
         self._paths: dict[int, int] = {}
-        self._new: list[tuple[int, Any]] = []
+        #: The pairs that have become complete since they were asked for, in that order.
+        self._complete: dict[tuple[int, int, Slot], tuple[SlotTrackable, Variable]] = {}
         self._met: set[tuple[int, int, Slot]] = set()
         #: What this run creates: by optimizer, variable and name of the slot.
         self._made: dict[tuple[int, int, str], Variable] = {}
@@ -39,19 +40,23 @@ class SlotMatching:
         """Note that a live object was matched, and is part of the restore with its values."""
         if node in self._slots:
             self._paths.setdefault(node, path)
-            self._new.append((node, live))
             self._giving.plan.reached.append((node, path))
+            for slot in self._slots[node]:
+                for pair in self._pairs(slot, node, live):
+                    optimizer, variable = pair
+                    self._complete.setdefault((id(optimizer), id(variable), slot), pair)
 
     def items(self) -> Iterator[Item]:
-        """Yield the slot variables of all pairs that have become complete since the last call."""
-        new, self._new = self._new, []
-        for node, live in new:
-            for slot in self._slots[node]:
-                for optimizer, variable in self._pairs(slot, node, live):
-                    key = (id(optimizer), id(variable), slot)
-                    if key not in self._met:
-                        self._met.add(key)
-                        yield from self._match(slot, optimizer, variable)
+        """Yield the slot variables of all pairs that have become complete since the last call.
+
+        They come in the order in which the pairs became so: of two stored ones for one live slot
+        variable, the first is that of the variable and optimizer that were first, too (R-6).
+        """
+        complete, self._complete = self._complete, {}
+        for key, pair in complete.items():
+            if key not in self._met:
+                self._met.add(key)
+                yield from self._match(key[2], *pair)
 
     def _pairs(self, slot: Slot, node: int, live: Any) -> Iterator[tuple[SlotTrackable, Variable]]:
         """Yield the pairs of a slot that a live object completes."""

@@ -260,9 +260,9 @@ class _Plan:
         for name in sorted(self.declared - names):
             value = getattr(obj, name, ABSENT)
             if value is not ABSENT:
+                names.add(name)
                 yield name, value
         if tracking is not None:
-            names |= self.declared
             yield from [(n, v) for n, v in tracking.declared.items() if n not in names]
 
 

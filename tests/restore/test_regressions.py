@@ -1,5 +1,6 @@
 """What was found by looking for trouble in restores (docs/restore.md), each fact by itself."""
 
+import gc
 import os
 import shutil
 import weakref
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
+from checkpointable.restore.books import Books
 from tests.harness.effort import effort, grows_linearly
 
 
@@ -361,7 +363,95 @@ class TestAliases:
         assert ["m/b/1"] == paths(status.report().unused)
 
 
+class TestFirstWins:
+    def test_the_first_of_two_stored_plain_values_wins_though_the_other_comes_later(self, tmp_path):
+        """Of two stored objects for one live one, a plain value is that of the first to be met."""
+        path = write(tmp_path, a=Declared(x=1), b=Declared(x=2))
+        live = Declared(x=0)
+        checkpoint = ckpt.Checkpoint(a=live)
+        status = checkpoint.restore(path)
+        checkpoint.b = live
+        assert 1 == live.x
+        assert ["b/x"] == paths(status.report().unused)
+
+    def test_what_the_program_assigned_stays_when_an_equal_value_comes(self, tmp_path):
+        """A second stored object for a live one does not undo an assignment."""
+        path = write(tmp_path, a=Declared(x=1), b=Declared(x=1))
+        live = Declared(x=0)
+        checkpoint = ckpt.Checkpoint(a=live)
+        status = checkpoint.restore(path)
+        live.x = 5
+        checkpoint.b = live
+        assert 5 == live.x
+        status.assert_consumed()
+
+    def test_a_slot_comes_with_the_stored_variable_that_gave_the_value(self, tmp_path):
+        """Of two stored variables for one live one, the first gives the value and the slots."""
+        shared, w, optimizer = variable(1), variable(2), ckpt.SlotTrackable()
+        optimizer.add_slot(shared, "m", np.array([10.0]))
+        optimizer.add_slot(w, "m", np.array([20.0]))
+        # Matching meets `m/w` first; in the checkpoint, `shared` comes before it.
+        path = write(tmp_path, m=Node(z=shared, w=w), o=optimizer, n=Node(w=shared))
+        w, live = variable(0), ckpt.SlotTrackable()
+        ckpt.Checkpoint(m=Node(w=w), o=live, n=Node(w=w)).restore(path)
+        assert (2, 20) == (w[0], live.get_slot(w, "m")[0])
+
+    def test_an_object_without_values_is_no_giver(self, tmp_path):
+        """A stored object without a value leaves the older one's value to another that has it."""
+        path = write(tmp_path, a=Node(), b=variable(1))
+        newer = write(tmp_path, "newer", a=variable(2))
+        checkpoint = ckpt.Checkpoint()
+        first, _ = checkpoint.restore(path), checkpoint.restore(newer)
+        checkpoint.a = shared = variable(0)
+        checkpoint.b = shared
+        assert 2 == shared[0]
+        assert [] == paths(first.report().unused)
+
+
 class TestLatestWins:
+    def test_an_older_restore_gives_slots_whose_variable_and_optimizer_wait_apart(self, tmp_path):
+        """It does so though its status is gone and a newer restore has the variable."""
+        w, optimizer = variable(1), ckpt.SlotTrackable()
+        optimizer.add_slot(w, "m", "ones")
+        with_slots = write(tmp_path, "with", w=w, optimizer=optimizer)
+        without = write(tmp_path, "without", w=w)
+        live = ckpt.Checkpoint()
+        live.read(with_slots)
+        live.read(without)
+        live.w = variable(0)
+        live.optimizer = ckpt.SlotTrackable()
+        assert 1 == live.optimizer.get_slot(live.w, "m")[0]
+
+    def test_an_older_restore_gives_slots_where_a_newer_one_renames(self, tmp_path):
+        """What a newer restore looks for elsewhere, the older one gives."""
+
+        class Optimizer(ckpt.SlotTrackable):
+            pass
+
+        w, optimizer = variable(1), Optimizer()
+        optimizer.v = variable(2)
+        optimizer.add_slot(w, "m", "ones")
+        path = write(tmp_path, w=w, optimizer=optimizer)
+        live = ckpt.Checkpoint(w=variable(0))
+        live.read(path)
+        live.read(path, rename={"other": "optimizer", "optimizer/v": "optimizer/v"})
+        live.optimizer = Optimizer()
+        assert 1 == live.optimizer.get_slot(live.w, "m")[0]
+
+    def test_restores_whose_slots_wait_apart_do_not_pile_up(self, tmp_path):
+        """A variable and its optimizer that wait at two places are let go of as ever."""
+        w, optimizer = variable(1), ckpt.SlotTrackable()
+        optimizer.add_slot(w, "m", "ones")
+        path = write(tmp_path, w=w, optimizer=optimizer)
+        live = ckpt.Checkpoint()
+        live.read(path)
+        gc.collect()
+        before = sum(isinstance(o, Books) for o in gc.get_objects())
+        for _ in range(5):
+            live.read(path)
+        gc.collect()
+        assert before == sum(isinstance(o, Books) for o in gc.get_objects())
+
     def test_an_older_restore_counts_items_where_a_newer_gave_the_whole(self, tmp_path):
         """Values of a container that a newer restore replaced are matched for the older one."""
         older = write(tmp_path, "older", m=Declared(x=[np.array(1), 2]))
@@ -394,6 +484,36 @@ class TestLatestWins:
         checkpoint.restore(newer)
         live.x = [0, 0, 0]
         assert [1, 2, 0] == live.x
+
+
+class TestRenaming:
+    def test_what_follows_a_moved_object_waits(self, tmp_path):
+        """Where an object takes the place of what held it, its own parts may still come."""
+        head = Node(v=variable(1), next=Node(v=variable(2), next=Node(v=variable(3))))
+        path = write(tmp_path, head=head)
+        live = ckpt.Checkpoint(head=Node(v=variable(0)))
+        live.restore(path, rename={"head": "head/next"})
+        live.head.next = Node(v=variable(0))
+        assert (2, 3) == (live.head.v[0], live.head.next.v[0])
+
+    def test_what_stands_under_an_older_name_by_now_waits(self, tmp_path):
+        """A path that another object has taken over leads to that object's parts."""
+        path = write(tmp_path, a=Node(x=variable(1)), c=Node(x=variable(3)))
+        live = ckpt.Checkpoint(a=Node())
+        live.restore(path, rename={"a": "c", "d": "a/x"})
+        live.a.x, live.d = variable(0), variable(0)
+        assert (3, 1) == (live.a.x[0], live.d[0])
+
+
+class TestTracking:
+    def test_a_declared_name_can_be_tracked_before_it_is_an_attribute(self, tmp_path):
+        """What was tracked under a name of `state_attributes` is saved and restored."""
+        saved, live = Declared(), Declared()
+        saved.track("x", 7)
+        live.track("x", 0)
+        path = write(tmp_path, m=saved)
+        ckpt.Checkpoint(m=live).restore(path).assert_consumed()
+        assert {"x": 7} == live.trackable_children()
 
 
 class TestOptions:
