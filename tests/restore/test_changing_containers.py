@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -10,17 +9,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
-from checkpointable.trackable import waiting
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-class Declared(Node):
-    state_attributes = ("x",)
+from tests.restore.models import Declared, Node, nothing_is_left_waiting
 
 
 class Pair(NamedTuple):
@@ -52,9 +41,8 @@ def table(tmp_path) -> str:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_waiting():
     """Whatever waits in a test is gone once its objects are."""
-    yield
-    gc.collect()
-    assert not waiting.anything()
+    with nothing_is_left_waiting():
+        yield
 
 
 def restored(path: str, **attributes: Any) -> tuple[Any, Any]:

@@ -13,26 +13,12 @@ import pytest
 
 import checkpointable as ckpt
 from checkpointable.trackable import waiting
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-class Declared(Node):
-    state_attributes = ("x",)
+from tests.restore.models import Declared, Node, nothing_is_left_waiting, variable
 
 
 class Layer(ckpt.Trackable):
     def build(self, initializer=None):
         self.w = self.add_variable("w", (2,), np.float64, initializer)
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
 
 
 def write(tmp_path, name="model", **dependencies: Any) -> str:
@@ -43,9 +29,8 @@ def write(tmp_path, name="model", **dependencies: Any) -> str:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_waiting():
     """Whatever waits in a test is gone once its objects are."""
-    yield
-    gc.collect()
-    assert not waiting.anything()
+    with nothing_is_left_waiting():
+        yield
 
 
 class TestArrival:

@@ -13,16 +13,7 @@ import pytest
 
 import checkpointable as ckpt
 from checkpointable.trackable import registry, waiting
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-class Declared(Node):
-    state_attributes = ("x",)
+from tests.restore.models import Declared, Node, variable
 
 
 class Camera:
@@ -96,11 +87,6 @@ def adapter(monkeypatch) -> Iterator[CameraAdapter]:
     yield adapter
     gc.collect()
     assert not waiting.anything()
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
 
 
 class TestRegistering:

@@ -7,23 +7,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any
 
 import numpy as np
 import pytest
 
 import checkpointable as ckpt
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
+from tests.restore.models import Node, variable
 
 
 def keys(path: str) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
+from tests.restore.models import variable
 
 
 class Node(ckpt.Trackable):
@@ -21,11 +22,6 @@ class Declared(Node):
     """An object whose attribute `x` is state, whatever it holds."""
 
     state_attributes = ("x",)
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
 
 
 def write(tmp_path, **dependencies: Any) -> str:

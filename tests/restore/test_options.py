@@ -1,17 +1,10 @@
 """What is restored is chosen by options (docs/restore.md, R-14 to R-20, R-24, R-25)."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 import checkpointable as ckpt
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
+from tests.restore.models import Node
 
 
 def variable(*values: float, dtype=float) -> ckpt.Variable:

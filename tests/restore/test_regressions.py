@@ -12,21 +12,11 @@ import pytest
 import checkpointable as ckpt
 from checkpointable.restore.books import Books
 from tests.harness.effort import effort, grows_linearly
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
+from tests.restore.models import Node, variable
 
 
 class Declared(Node):
     state_attributes = ("x", "y")
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
 
 
 def write(tmp_path, name="model", **dependencies: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from typing import Any, ClassVar
 
@@ -14,18 +13,7 @@ from hypothesis import given, settings
 
 import checkpointable as ckpt
 from checkpointable.restore.renaming import components
-from checkpointable.trackable import waiting
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-def variable(*values: float) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float))
+from tests.restore.models import Node, nothing_is_left_waiting, variable
 
 
 def write(tmp_path, **dependencies: Any) -> str:
@@ -42,9 +30,8 @@ def class_with(*bases: type, **renamed: Any) -> Any:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_waiting():
     """Whatever waits in a test is gone once its objects are."""
-    yield
-    gc.collect()
-    assert not waiting.anything()
+    with nothing_is_left_waiting():
+        yield
 
 
 class TestRenamed:

@@ -14,13 +14,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
-from checkpointable.trackable import waiting
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
+from tests.restore.models import Node, nothing_is_left_waiting, variable
 
 
 class Optimizer(ckpt.SlotTrackable):
@@ -28,11 +22,6 @@ class Optimizer(ckpt.SlotTrackable):
 
     def __init__(self, step: int = 0) -> None:
         self.step = step
-
-
-def variable(*values: float, name: str | None = None) -> ckpt.Variable:
-    """A float64 Variable."""
-    return ckpt.Variable(np.array(values, float), name=name)
 
 
 def never(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -59,9 +48,8 @@ def path(tmp_path) -> str:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_waiting():
     """Whatever waits in a test is gone once its objects are."""
-    yield
-    gc.collect()
-    assert not waiting.anything()
+    with nothing_is_left_waiting():
+        yield
 
 
 class TestAddSlot:

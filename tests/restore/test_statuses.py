@@ -2,18 +2,12 @@
 
 import gc
 import weakref
-from typing import Any
 
 import numpy as np
 import pytest
 
 import checkpointable as ckpt
-
-
-class Node(ckpt.Trackable):
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
+from tests.restore.models import Node
 
 
 class TestLoadStatus:
