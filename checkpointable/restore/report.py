@@ -91,9 +91,9 @@ class Report:
         return self._complain(
             ("missing", "{} of the program found no value in {}"),
             ("mismatched", "{} did not fit what {} holds"),
-            ("pending", "{} in {} wait for an object that does not exist yet"),
+            ("pending", "{} in {} {wait} for an object that does not exist yet"),
             ("unused", "{} in {} found no object"),
-            ("split", "{} of {} were given to more than one object"),
+            ("split", "{} of {} {were} given to more than one object"),
         )
 
     def _complain(self, *categories: tuple[str, str]) -> str:
@@ -101,11 +101,15 @@ class Report:
         for category, phrase in categories:
             entries: Sequence[Entry] = getattr(self, category)
             if entries:
-                count = f"{len(entries):,} value{'s' if len(entries) > 1 else ''}"
+                is_one = len(entries) == 1
+                count = f"{len(entries):,} {'value' if is_one else 'values'}"
+                verbs = (
+                    {"wait": "waits", "were": "was"} if is_one else {"wait": "wait", "were": "were"}
+                )
                 lines = [f"  {with_hint(entry)}" for entry in entries[:_SHOWN]]
                 if len(entries) > _SHOWN:
                     lines.append(f"  ... and {len(entries) - _SHOWN:,} more")
-                parts.append("\n".join([phrase.format(count, self.source) + ":", *lines]))
+                parts.append("\n".join([phrase.format(count, self.source, **verbs) + ":", *lines]))
         if not parts:
             return ""
         advice = "See status.report() for all, or status.expect_partial() if this is intended."
