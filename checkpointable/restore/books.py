@@ -306,9 +306,9 @@ class Books:
             for live in self.bound_to(node):
                 nodes.setdefault(id(live), set()).add(node)
         for end in {end for slot in open_slots for end in slot.ends} - {*partners}:
-            partners[end] = [nodes.get(id(live), set()) for live in other.bound_to(end)]
-            if not partners[end]:  # it waits elsewhere, if it can still be had
-                partners[end] = [self._counterparts(other).get(end, set())]
+            bound = [nodes.get(id(live), set()) for live in other.bound_to(end)]
+            # It may wait elsewhere, too.
+            partners[end] = [*bound, self._counterparts(other).get(end, set())]
         mine = {(*slot.ends, slot.slot_name) for slot in self.slots.all}
         return all(
             any(

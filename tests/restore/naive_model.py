@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-#: The names under which there are plain values, never objects.
+#: The names under which there are plain values, never objects: one that classes declare, and one
+#: that is state only where it is tracked.
 PLAIN = ("x", "p/q")
 
 #: What the class of a "moved" box says about older names (R-28).
@@ -164,12 +165,14 @@ def children(of: Any) -> list[tuple[str, Any]]:
         return list(of.children.items())
     if isinstance(of, View):
         return list(of.children().items())
-    # A container without Trackables that nobody declared is no child.
-    return [
-        (name, of.get(name))
-        for name in of.names()
-        if name not in of.untracked and of.get(name) not in ([], {})
-    ]
+    return [(name, of.get(name)) for name in of.names() if is_child(of, name)]
+
+
+def is_child(of: Live, name: str) -> bool:
+    """Tell whether what an object has under a name is a child (O-2)."""
+    is_declared = name in ("x", *of.tracked)
+    holds_object = name not in PLAIN and of.get(name) not in ([], {})
+    return name not in of.untracked and (is_declared or holds_object)
 
 
 def below(top: Any) -> list[Any]:
@@ -425,6 +428,7 @@ class Model:
         kept = optimizer.slots.setdefault(variable, {})
         if slot.name not in kept:
             real = optimizer.real.get_slot(variable.real, slot.name)
+            assert real is not None
             self.keep_slot(optimizer, variable, slot.name, Live("variable", real))
             self.seen["a restore creates a slot"] += 1
         live = kept[slot.name]
