@@ -83,8 +83,6 @@ class Books:
         self.selection = Selection(options.only, options.skip or ())
         at = options.at or ""
         self.start = require_node(self.graph, 0, at, f"at={at!r}", source.path)
-        #: The same with what `RestoreOptions(rename=)` moves, once that is known.
-        self.view = self.start
         #: The stored save counter, the library's own, if it is part of this restore.
         self.counter = dict(self.graph.children(0)).get(SAVE_COUNTER) if self.start == 0 else None
         #: What `RestoreOptions(rename=)` says.
@@ -112,10 +110,6 @@ class Books:
         #: how many objects have come since.
         self._unclaimed: set[int] = set()
         self._arrivals = 0
-        #: What `_counterparts` has found, by the other restore.
-        self._found_counterparts: weakref.WeakKeyDictionary[Books, dict[int, set[int]]] = (
-            weakref.WeakKeyDictionary()
-        )
         self._holder = weakref.ref(holder)
         self._roots = roots
         self._bound: dict[int, list[Callable[[], Any]]] = {}
@@ -277,38 +271,49 @@ class Books:
         self.is_gone = self.source.closed and not self.source.unchanged()
         return not self.is_gone
 
-    def covers(self, node: int, other: Books, node_of_other: int) -> bool:
-        """Tell whether a stored node leads to all the names that another one leads to."""
+    def covers(self, other: Books, pairs: Iterable[tuple[int, int]]) -> bool:
+        """Tell whether all that waits of another restore waits here too, under the same names.
+
+        Equal names, not only enough of them: what a class calls older names (R-28) depends on
+        both those that are there and those that are not.
+
+        Args:
+            other: the other restore.
+            pairs: nodes that wait here, each with the node of the other that waits in its place.
+        """
         seen: set[tuple[int, int]] = set()
-        queue = [(node, node_of_other)]
+        queue = list(pairs)
         while queue:
             pair = queue.pop()
             if pair in seen:
                 continue
             seen.add(pair)
-            mine, theirs = dict(self.graph.children(pair[0])), other.graph.children(pair[1])
+            mine, theirs = dict(self.graph.children(pair[0])), dict(other.graph.children(pair[1]))
             values = {attribute.name for attribute in self.graph.attributes(pair[0])}
             if any(a.name not in values for a in other.graph.attributes(pair[1])):
                 return False
-            if any(name not in mine for name, _ in theirs):
+            if mine.keys() != theirs.keys():
                 return False
-            queue.extend((mine[name], child) for name, child in theirs)
-        return self._covers_slots(seen, other)
+            queue.extend((mine[name], child) for name, child in theirs.items())
+        return self._covers_slots(other, seen)
 
-    def _covers_slots(self, pairs: set[tuple[int, int]], other: Books) -> bool:
+    def _covers_slots(self, other: Books, pairs: set[tuple[int, int]]) -> bool:
         """Tell whether for each slot variable that waits there, a slot variable waits here."""
-        partners = {end: [nodes] for end, nodes in self._partners(pairs, other).items()}
-        open_slots = [s for s in other.slots.all if any(end in partners for end in s.ends)]
+        waiting: dict[int, set[int]] = {}
+        for node, counterpart in pairs:
+            waiting.setdefault(other.graph.base(counterpart), set()).add(self.graph.base(node))
+        open_slots = [s for s in other.slots.all if any(end in waiting for end in s.ends)]
         if not open_slots:
             return True
-        nodes: dict[int, set[int]] = {}
+        matched: dict[int, set[int]] = {}
         for node in self.slots.by_node:
             for live in self.bound_to(node):
-                nodes.setdefault(id(live), set()).add(node)
-        for end in {end for slot in open_slots for end in slot.ends} - {*partners}:
-            bound = [nodes.get(id(live), set()) for live in other.bound_to(end)]
-            # It may wait elsewhere, too.
-            partners[end] = [*bound, self._counterparts(other).get(end, set())]
+                matched.setdefault(id(live), set()).add(node)
+        #: For each live object of a node, and for its waiting, the nodes here in its place.
+        partners: dict[int, list[set[int]]] = {}
+        for end in {end for slot in open_slots for end in slot.ends}:
+            partners[end] = [matched.get(id(live), set()) for live in other.bound_to(end)]
+            partners[end] += [waiting[end]] if end in waiting else []
         mine = {(*slot.ends, slot.slot_name) for slot in self.slots.all}
         return all(
             any(
@@ -320,36 +325,6 @@ class Books:
             for variables in partners[slot.variable]
             for optimizers in partners[slot.optimizer]
         )
-
-    def _partners(self, pairs: Iterable[tuple[int, int]], other: Books) -> dict[int, set[int]]:
-        """Return the nodes here that stand where nodes of another restore stand, by the latter."""
-        partners: dict[int, set[int]] = {}
-        for node, counterpart in pairs:
-            base = other.graph.base(counterpart)
-            partners.setdefault(base, set()).add(self.graph.base(node))
-        return partners
-
-    def _counterparts(self, other: Books) -> dict[int, set[int]]:
-        """Return the nodes here that have the names of nodes of another restore, from the root.
-
-        Those of the other that have a name which nothing has here are left out.
-        """
-        found = self._found_counterparts.get(other)
-        if found is None:
-            seen: set[tuple[int | None, int]] = set()
-            queue: list[tuple[int | None, int]] = [(self.view, other.view)]
-            while queue:
-                pair = queue.pop()
-                if pair not in seen:
-                    seen.add(pair)
-                    mine = dict(self.graph.children(pair[0])) if pair[0] is not None else {}
-                    theirs = other.graph.children(pair[1])
-                    queue.extend((mine.get(name), child) for name, child in theirs)
-            found = self._partners(((a, b) for a, b in seen if a is not None), other)
-            for lost in (other.graph.base(b) for a, b in seen if a is None):
-                found.pop(lost, None)
-            self._found_counterparts[other] = found
-        return found
 
     def close_if_done(self, *, force: bool = False) -> None:
         """Close the checkpoint once none of its values waits any more.

@@ -30,12 +30,14 @@ class Restoring(Protocol):
     """What can give a live value what a stored node holds."""
 
     books: Books
+    #: Whether newer restores have taken over all that waited.
+    is_forgotten: bool
 
     def arrive(self, place: Place, live: Any, node: int, path: int, trail: Trail) -> None:
         """Match what has come to a place where a stored node waits."""
 
-    def give_way(self, position: Position, newer: Position) -> bool:
-        """Let a newer restore come first; tell whether nothing is left to do for this one."""
+    def give_way(self, newest: Restoring) -> None:
+        """Let a newer restore come first, which now waits at places where this one does."""
 
     def note_waiting(self, position: Position, *, waits: bool) -> None:
         """Note that a stored node begins to wait, or waits no longer."""
@@ -49,8 +51,8 @@ class Position:
     """A stored node that waits, of one restore (`order`: the how-manieth it was).
 
     Attributes:
-        is_superseded: whether a newer restore waits at the same place: it will most likely give
-            all values, so this one keeps no file open for them.
+        newer: what the newest restore lets wait at the same place: it will most likely give all
+            values, so this one keeps no file open for them.
     """
 
     restoration: Restoring
@@ -58,7 +60,12 @@ class Position:
     node: int
     path: int
     trail: Trail
-    is_superseded: bool = False
+    newer: Position | None = None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a newer restore waits at the same place."""
+        return self.newer is not None
 
 
 class WaitingValues:
@@ -73,21 +80,22 @@ class WaitingValues:
         self._is_looking = False
         self._come: dict[str | None, None] = {}
 
-    def add(self, owner: Any, names: Names, position: Position) -> None:
-        """Let a stored node wait."""
+    def add(self, owner: Any, names: Names, position: Position) -> list[Position]:
+        """Let a stored node wait, and return all that waits in this place."""
         parent, last = names[:-1], names[-1]
         group = self._waiting.setdefault(parent, {})
         if last not in group and group and _number(last) < _number(next(reversed(group))):
             group[last] = []
             self._waiting[parent] = group = dict(sorted(group.items(), key=lambda i: _number(i[0])))
         positions = group.setdefault(last, [])
-        for older in [p for p in positions if p.order < position.order]:
-            if older.restoration.give_way(older, position):
-                positions.remove(older)
+        for older in positions:
+            if older.order < position.order:
+                older.newer = position
         positions.append(position)
         position.restoration.note_waiting(position, waits=True)
         self._note_silent(owner, names)
         self._put(owner)
+        return positions
 
     def pending(self) -> Iterator[str]:
         """Yield the paths of the values that wait here."""
@@ -225,13 +233,21 @@ class WaitingValues:
         return sorted(positions, key=lambda p: -p.order)
 
 
-def wait(restoration: Restoring, order: int, what: Wait) -> None:
-    """Let a stored node wait at an object."""
-    values = waiting.get(what.owner)
-    if not isinstance(values, WaitingValues):
-        values = WaitingValues()
-    position = Position(restoration, order, what.node, what.path, what.trail)
-    values.add(what.owner, what.names, position)
+def wait(restoration: Restoring, order: int, waits: Iterable[Wait]) -> None:
+    """Let stored nodes wait at objects; older restores that wait there too give way."""
+    places: list[list[Position]] = []
+    older: dict[int, Restoring] = {}
+    for what in waits:
+        values = waiting.get(what.owner)
+        if not isinstance(values, WaitingValues):
+            values = WaitingValues()
+        position = Position(restoration, order, what.node, what.path, what.trail)
+        places.append(values.add(what.owner, what.names, position))
+        older.update((id(p.restoration), p.restoration) for p in places[-1] if p.order < order)
+    for other in older.values():
+        other.give_way(restoration)
+    for positions in places if older else ():
+        positions[:] = [p for p in positions if not p.restoration.is_forgotten]
 
 
 def pending_paths(objects: Iterable[Any]) -> list[str]:

@@ -62,7 +62,7 @@ class Matcher:
         """
         self._foreign.match_above(place, live, path)
         if place is None:
-            node = self._books.view = self._renamed_start(live, node)
+            node = self._renamed_start(live, node)
         kind = self._classifier.kind(live)
         self._add(Item(place, live, kind, node, path, trail, place is not None))
         while self._queue:

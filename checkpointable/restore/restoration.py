@@ -8,9 +8,9 @@ Variables of a graph is kept until the status is dropped.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 import attrs
 
@@ -31,7 +31,7 @@ from checkpointable.restore.places import Place
 from checkpointable.restore.plan import Issue, Plan
 from checkpointable.restore.recording import RecordedReads, take_recorded
 from checkpointable.restore.report import Report, build_report
-from checkpointable.restore.selection import Trail
+from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.session.graph import Cell
 from checkpointable.session.session import Session
 from checkpointable.trackable import waiting
@@ -55,6 +55,8 @@ class Restoration:
         self.partial_expected = False
         #: The status of this restore, as long as the caller keeps it.
         self.status: Callable[[], Any] = lambda: None
+        #: Whether newer restores have taken over all that waited.
+        self.is_forgotten = False
         self._recorded = RecordedReads()
         #: Whether the status is gone, so that nobody can run what is recorded.
         self._is_released = False
@@ -98,7 +100,7 @@ class Restoration:
         """
         books = self.books
         with self._working():
-            if not books.can_read():
+            if self.is_forgotten or not books.can_read():
                 return
             try:
                 plan = self._match(live, node, path, trail, place)
@@ -121,19 +123,29 @@ class Restoration:
         if assignment.refused:
             raise self._refusal(assignment)
 
-    def give_way(self, position: deferred.Position, newer: deferred.Position) -> bool:
-        """Let a newer restore come first; tell whether nothing is left to do for this one.
+    def give_way(self, newest: deferred.Restoring) -> None:
+        """Let a newer restore come first, which now waits at places where this one does.
 
-        That is so if nobody can ask for this restore's status any more, and the newer one waits
-        with all the names that this one waits with: restoring again and again keeps nothing.
+        If nobody can ask for this restore's status any more, and the newer one waits in all the
+        places, and with all the names, that this one waits with, nothing is left to do for it:
+        restoring again and again keeps nothing.
         """
-        position.is_superseded = True
-        new = newer.restoration.books
-        if self.status() is None and new.covers(newer.node, self.books, position.node):
-            self.note_waiting(position, waits=False)
-            return True
+        if self.status() is None and self._is_taken_over(newest):
+            self.is_forgotten = True
+            self.books.waiting.clear()
         self._close_if_done(force=True)
-        return False
+
+    def _is_taken_over(self, newest: deferred.Restoring) -> bool:
+        mine, its, pairs = self.books, newest.books, []
+        for position in cast("Iterable[deferred.Position]", mine.waiting):
+            newer = position.newer
+            if newer is None or newer.restoration is not newest:
+                return False
+            is_selected_alike = its.selection == mine.selection and newer.trail == position.trail
+            if newer.trail is not EVERYTHING and not is_selected_alike:
+                return False
+            pairs.append((newer.node, position.node))
+        return its.covers(mine, pairs)
 
     def run_recorded(self, session: Session | None, only: Cell | None = None) -> None:
         """Read what is recorded for Variables of a graph into a session; all of it by default.
@@ -170,7 +182,7 @@ class Restoration:
 
     def pending_path(self, position: deferred.Position) -> str | None:
         """Return the path of a node that waits, if values at or below it have no object yet."""
-        if self.partial_expected or not self.books.pending([position]):
+        if self.is_forgotten or self.partial_expected or not self.books.pending([position]):
             return None
         return self.books.paths.shown(position.path)
 
@@ -242,8 +254,7 @@ class Restoration:
     def _finish(self, plan: Plan, assignment: Assignment) -> None:
         """Note what was given, and let what found no object wait."""
         self.books.note_given(plan, assignment.values)
-        for wait in plan.waits:
-            deferred.wait(self, self.books.order, wait)
+        deferred.wait(self, self.books.order, plan.waits)
         self._close_if_done()
 
     def _close_if_done(self, *, force: bool = False) -> None:

@@ -4,7 +4,7 @@ import gc
 import os
 import shutil
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -427,6 +427,33 @@ class TestLatestWins:
         live.read(path, rename={"other": "optimizer", "optimizer/v": "optimizer/v"})
         live.optimizer = Optimizer()
         assert 1 == live.optimizer.get_slot(live.w, "m")[0]
+
+    def test_an_older_restore_that_waits_under_another_name_is_not_let_go_of(self, tmp_path):
+        """A class's older name lets it wait where the newer restore does not, and gives a slot."""
+
+        class Renamed(Node):
+            renamed: ClassVar = {"v1": "v0"}
+
+        v0, optimizer = variable(1), ckpt.SlotTrackable()
+        optimizer.add_slot(v0, "m", np.array([5.0]))
+        path = write(tmp_path, m=Node(v0=v0), n=optimizer)
+        live = ckpt.Checkpoint(m=Renamed())
+        live.read(path)
+        live.m.v0 = variable(0)
+        live.read(path)
+        live.m.v1 = variable(0)
+        live.n = ckpt.SlotTrackable()
+        assert 1 == live.m.v1[0]
+        assert 5 == live.n.get_slot(live.m.v1, "m")[0]
+
+    def test_an_older_restore_gives_what_a_newer_selection_leaves_out(self, tmp_path):
+        """A newer restore of a part waits in the same place, but not for all that is there."""
+        path = write(tmp_path, m=Node(a=variable(1), b=variable(2)))
+        live = ckpt.Checkpoint()
+        live.read(path)
+        live.read(path, skip="m/b")
+        live.m = Node(a=variable(0), b=variable(0))
+        assert (1, 2) == (live.m.a[0], live.m.b[0])
 
     def test_restores_whose_slots_wait_apart_do_not_pile_up(self, tmp_path):
         """A variable and its optimizer that wait at two places are let go of as ever."""
