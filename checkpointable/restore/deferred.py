@@ -193,7 +193,10 @@ class WaitingValues:
         self, owner: Any, names: Names, place: Place, live: Any, errors: list[Exception]
     ) -> None:
         """Give what waits there to what has come, the newest restore first (R-11)."""
-        for position in self._take(names):
+        positions = self._take(names)
+        for turn, position in enumerate(positions):
+            # Until its turn has come it waits: another restore must not take it for done.
+            position.restoration.note_waiting(position, waits=False)
             try:
                 position.restoration.arrive(
                     place, live, position.node, position.path, position.trail
@@ -201,7 +204,8 @@ class WaitingValues:
             except CheckpointError as error:
                 errors.append(error)  # raised by the caller once all have had their turn
             except BaseException:
-                self.add(owner, names, position)
+                for missed in positions[turn:]:
+                    self.add(owner, names, missed)
                 raise
             _, live = find(owner, names)
 
@@ -226,8 +230,6 @@ class WaitingValues:
         positions = group.pop(names[-1], [])
         if len(names) == 1:
             self._silent.pop(names[0], None)
-        for position in positions:
-            position.restoration.note_waiting(position, waits=False)
         if not group:
             self._waiting.pop(names[:-1], None)
         return sorted(positions, key=lambda p: -p.order)

@@ -455,6 +455,44 @@ class TestLatestWins:
         live.m = Node(a=variable(0), b=variable(0))
         assert (1, 2) == (live.m.a[0], live.m.b[0])
 
+    def test_an_older_restore_is_not_let_go_of_while_its_turn_is_to_come(self, tmp_path):
+        """What arrives for a newer restore first may let it wait where the older one waits too."""
+        path = write(tmp_path, m=Node(a=variable(1), v=variable(2)))
+        box = Node()
+        live = ckpt.Checkpoint(p=box)
+        live.read(path, rename={"p": "m", "m/b": "m/a"})
+        live.read(path)
+        live.m = box
+        box.b = variable(0)
+        assert 1 == box.b[0]
+
+    def test_an_interrupt_loses_nothing_that_waits_for_older_restores(self, tmp_path):
+        """All restores whose turn was still to come wait on."""
+        paths = [
+            write(tmp_path, str(n), m=Node(**{name: variable(n)}))
+            for n, name in ((1, "a"), (2, "b"))
+        ]
+
+        class Interrupted(Node):
+            is_ready = False
+
+            def trackable_children(self):
+                if not self.is_ready:
+                    raise KeyboardInterrupt
+                return super().trackable_children()
+
+        live = ckpt.Checkpoint()
+        statuses = [live.read(path) for path in paths]
+        late = Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            live.m = late
+        late.is_ready = True
+        late.a, late.b = variable(0), variable(0)
+        live.m = late
+        assert (1, 2) == (late.a[0], late.b[0])
+        for status in statuses:
+            status.assert_nontrivial_match()
+
     def test_restores_whose_slots_wait_apart_do_not_pile_up(self, tmp_path):
         """A variable and its optimizer that wait at two places are let go of as ever."""
         w, optimizer = variable(1), ckpt.SlotTrackable()
