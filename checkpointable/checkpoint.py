@@ -31,7 +31,7 @@ from checkpointable.restore.status import (
 )
 from checkpointable.session.graph import executing_eagerly
 from checkpointable.session.session import check_session
-from checkpointable.storage.base import PathLike, path_text
+from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
@@ -160,7 +160,7 @@ class Checkpoint(Trackable):
         (unless `durable=False`).
         """
         settings = build_options(SaveOptions, options, fields)
-        path = self._save(path_text(file_prefix), settings, numbered=True)
+        path, _ = save_checkpoint(self, path_text(file_prefix), settings, numbered=True)
         try:
             record_latest(LOCAL, path)
         except CheckpointError as error:
@@ -192,7 +192,7 @@ class Checkpoint(Trackable):
             StorageError: the storage failed.
         """
         settings = build_options(SaveOptions, options, fields)
-        return self._save(path_text(file_prefix), settings, numbered=False)
+        return save_checkpoint(self, path_text(file_prefix), settings, numbered=False)[0]
 
     def restore(
         self, save_path: PathLike | None, options: RestoreOptions | None = None, **fields: Any
@@ -217,15 +217,8 @@ class Checkpoint(Trackable):
             CorruptCheckpointError: the files are damaged; its report lists what was assigned.
             UnmatchedError: `defer=False`, and not everything matched; nothing was changed.
         """
-        had_counter = self._counter is not None
-        if not had_counter:
-            self._counter = _new_counter(0)
-        try:
-            return self.read(save_path, options, **fields)
-        except BaseException:
-            if not had_counter:
-                self._counter = None
-            raise
+        settings = build_options(RestoreOptions, options, fields)
+        return restore_checkpoint(self, save_path, settings, with_counter=True)
 
     def read(
         self, save_path: PathLike | None, options: RestoreOptions | None = None, **fields: Any
@@ -244,40 +237,101 @@ class Checkpoint(Trackable):
             CheckpointError: as `restore`.
         """
         settings = build_options(RestoreOptions, options, fields)
-        if save_path is None:
-            return InitializationOnlyStatus(self, roots_of)
-        path = resolve(save_path)
-        waiting.settle()
-        source = open_checkpoint(LOCAL, path)
-        try:
-            reopen = partial(open_checkpoint, LOCAL, path)
-            restoration = Restoration(Books(source, reopen, settings, self, roots_of))
-            restoration.restore()
-        except BaseException:
-            source.close()
-            raise
-        return CheckpointLoadStatus(restoration)
+        return restore_checkpoint(self, save_path, settings, with_counter=False)
 
-    def _save(self, file_prefix: str, options: SaveOptions, *, numbered: bool) -> str:
-        check_session()
-        waiting.settle()
-        counter = int(self._counter.value) if self._counter is not None else 0
-        with begin(LOCAL, file_prefix, options, numbered=numbered, counter=counter) as commit:
-            number = commit.number
-            graph = self._walk(number)
-            _warn_before_saving(graph)
-            write_bundle(commit, take_snapshot(graph, options.metadata), options)
-        if number is not None:
-            self.save_counter.assign(max(number, int(self.save_counter.value)))
-        return commit.prefix
 
-    def _walk(self, number: int | None) -> Walk:
-        """Walk the graph, with the save counter as it will be once the save has succeeded."""
-        root, attached = roots_of(self)
-        if number is not None:
-            attached = [(n, v) for n, v in attached if n != SAVE_COUNTER]
-            attached.append((SAVE_COUNTER, _new_counter(number)))
-        return walk(root, attached)
+def save_checkpoint(
+    checkpoint: Checkpoint,
+    file_prefix: str,
+    options: SaveOptions,
+    *,
+    numbered: bool,
+    number: int | None = None,
+    storage: Storage = LOCAL,
+) -> tuple[str, int | None]:
+    """Write a checkpoint, and move its save counter if it has a number.
+
+    Args:
+        checkpoint: what to save.
+        file_prefix: the exact prefix, or what stands before the number.
+        options: how to write.
+        numbered: whether the name has a number.
+        number: the number that is wanted, whose checkpoint may be replaced; `None`: the next one.
+        storage: where to write.
+
+    Returns:
+        the path of the checkpoint, and its number.
+
+    Raises:
+        CheckpointError: as `Checkpoint.save` and `Checkpoint.write`.
+    """
+    check_session()
+    waiting.settle()
+    kept = checkpoint._counter
+    counter = 0 if kept is None else int(kept.value)
+    prefix = file_prefix if number is None else f"{file_prefix}-{number}"
+    is_next = numbered and number is None
+    with begin(storage, prefix, options, numbered=is_next, counter=counter) as commit:
+        taken = commit.number if is_next else number
+        counted = None if taken is None else max(taken, counter)
+        graph = _walk(checkpoint, counted)
+        _warn_before_saving(graph)
+        write_bundle(commit, take_snapshot(graph, options.metadata), options)
+    if counted is not None:
+        saved = checkpoint.save_counter
+        saved.assign(max(counted, int(saved.value)))
+    return commit.prefix, taken
+
+
+def restore_checkpoint(
+    checkpoint: Checkpoint,
+    save_path: PathLike | None,
+    options: RestoreOptions,
+    *,
+    with_counter: bool,
+    storage: Storage = LOCAL,
+) -> LoadStatus:
+    """Restore a checkpoint; `with_counter`: the save counter too, created if need be.
+
+    Raises:
+        CheckpointError: as `Checkpoint.restore`; a counter that was created is gone again.
+    """
+    is_new = with_counter and checkpoint._counter is None
+    if is_new:
+        checkpoint._counter = _new_counter(0)
+    try:
+        return _restore(checkpoint, save_path, options, storage)
+    except BaseException:
+        if is_new:
+            checkpoint._counter = None
+        raise
+
+
+def _restore(
+    checkpoint: Checkpoint, save_path: PathLike | None, options: RestoreOptions, storage: Storage
+) -> LoadStatus:
+    if save_path is None:
+        return InitializationOnlyStatus(checkpoint, roots_of)
+    path = resolve(save_path, storage=storage)
+    waiting.settle()
+    source = open_checkpoint(storage, path)
+    try:
+        reopen = partial(open_checkpoint, storage, path)
+        restoration = Restoration(Books(source, reopen, options, checkpoint, roots_of))
+        restoration.restore()
+    except BaseException:
+        source.close()
+        raise
+    return CheckpointLoadStatus(restoration)
+
+
+def _walk(checkpoint: Checkpoint, counter: int | None) -> Walk:
+    """Walk the graph, with the save counter as it will be once the save has succeeded."""
+    root, attached = roots_of(checkpoint)
+    if counter is not None:
+        attached = [(n, v) for n, v in attached if n != SAVE_COUNTER]
+        attached.append((SAVE_COUNTER, _new_counter(counter)))
+    return walk(root, attached)
 
 
 def roots_of(checkpoint: Checkpoint) -> Roots:

@@ -51,6 +51,14 @@ class BundleSource(CheckpointSource):
         self._readers = 0
         self._closed = False
         self._metadata: Mapping[str, Any] | None = None
+        self._names: Mapping[str, tuple[int, ...]] | None = None
+
+    @property
+    def names(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]
+        """The numbers of the tensors of each global name, looked up when first asked for."""
+        if self._names is None:
+            self._names = self._bundle.index.graph.global_names()
+        return self._names
 
     @property
     def metadata(self) -> Mapping[str, Any]:  # type: ignore[override]

@@ -7,16 +7,15 @@ and whoever reads it looks at the directory too (`directory/latest.py`).
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator
 from typing import Final
 
 import attrs
 
-from checkpointable.bundle import existing, files
-from checkpointable.bundle.peek import BUNDLE
-from checkpointable.errors import CheckpointError, CheckpointExistsError
-from checkpointable.storage.base import TEMPORARY_SUFFIX, Storage, discard, read_all
+from checkpointable.bundle import files
+from checkpointable.directory.replace import replace_file
+from checkpointable.errors import CheckpointError
+from checkpointable.storage.base import Storage, read_all
 
 #: What the state file is called unless another name is given.
 STATE_FILE: Final = "checkpoint"
@@ -80,21 +79,8 @@ def write_state(
     """
     path = files.in_directory(directory, filename)
     with storage.lock_dir(directory) as locked:
-        if existing.is_ours(storage, BUNDLE, path):
-            raise CheckpointExistsError(
-                f"{path}: is a checkpoint, expected a state file. Choose another name for one of"
-                " the two."
-            )
-        if locked:
-            existing.remove_dead_temporaries(storage, path)
-        file = storage.create(f"{path}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-        try:
-            file.write([encode_state(state).encode()])
-            file.close()
-            storage.rename(file.path, path)
-        except BaseException:
-            discard(storage, [file])
-            raise
+        content = encode_state(state).encode()
+        replace_file(storage, path, content, durable=False, locked=locked)
 
 
 def read_state(

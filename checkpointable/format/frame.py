@@ -1,4 +1,4 @@
-"""Records in frames: the envelope of an index (F-5 to F-7)."""
+"""Records in frames: the envelope of an index and of a record file (F-5 to F-7)."""
 
 from __future__ import annotations
 
@@ -51,21 +51,23 @@ def encode_frame(payload: bytes, ordinal: int) -> bytes:
     return digest(body, ordinal) + body
 
 
-def read_frames(data: memoryview, file: str) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield the digest and the payload of each frame of an index, checked one at a time.
+def read_frames(
+    data: memoryview, file: str, magic: bytes = MAGIC
+) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the digest and the payload of each frame of a file, checked one at a time.
 
     Raises:
         CorruptCheckpointError: the magic or a frame is damaged.
     """
-    if bytes(data[: len(MAGIC)]) != MAGIC:
+    if bytes(data[: len(magic)]) != magic:
         raise corrupt(
             file,
             "F-5",
-            "this is no index of a checkpoint",
-            expected=f"the first bytes {MAGIC.hex()}",
-            found=bytes(data[: len(MAGIC)]).hex() or "an empty file",
+            "this is no index of a checkpoint" if magic is MAGIC else "this is no record file",
+            expected=f"the first bytes {magic.hex()}",
+            found=bytes(data[: len(magic)]).hex() or "an empty file",
         )
-    ordinal, start = 0, len(MAGIC)
+    ordinal, start = 0, len(magic)
     while start < len(data):
         end = start + _HEAD + int.from_bytes(data[start + _DIGEST : start + _HEAD], "little")
         length = end - start - _HEAD

@@ -209,6 +209,15 @@ class ObjectGraph:
         rows = self.slots.reshape(-1, 4).tolist()
         return [Slot(o, v, self.names[name], s) for o, v, name, s in rows]
 
+    def global_names(self) -> dict[str, tuple[int, ...]]:
+        """Return the values of each global name, see `Attribute`."""
+        found: dict[str, tuple[int, ...]] = {}
+        for i in np.flatnonzero(self.attribute_full_names != NOTHING).tolist():
+            attribute = self._attribute(i)
+            name = attribute.full_name or ""
+            found[name] = (*found.get(name, ()), attribute.value)
+        return found
+
     def _attribute(self, i: int) -> Attribute:
         names, kinds, values, full_names = self._attribute_columns
         full_name = None if full_names[i] == NOTHING else self.names[full_names[i]]

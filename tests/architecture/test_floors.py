@@ -35,8 +35,12 @@ FLOORS: dict[str, set[str]] = {
     "reading": BRIDGE | {"restore"},
     "adapters": GROUND | {"trackable"},
     "comparing": BRIDGE | {"comparison", "checkpoint"},
+    "retention": GROUND,
+    "name_based": BRIDGE | {"restore", "retention", "checkpoint"},
+    "manager": BRIDGE | {"restore", "retention", "checkpoint"},
     "__init__": BRIDGE
-    | {"adapters", "restore", "comparison", "checkpoint", "saver", "reading", "comparing"},
+    | {"adapters", "restore", "comparison", "checkpoint", "saver", "reading", "comparing"}
+    | {"name_based", "manager"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes"}

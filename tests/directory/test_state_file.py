@@ -131,7 +131,7 @@ def test_a_checkpoint_is_not_replaced_by_a_state_file() -> None:
     """A one-file checkpoint called `checkpoint` is refused as a place for the state file."""
     storage = MemoryStorage()
     BundleDriver().save(storage, "/run/checkpoint", 1, SaveOptions(single_file=True))
-    with pytest.raises(CheckpointExistsError, match="expected a state file"):
+    with pytest.raises(CheckpointExistsError, match="is a checkpoint"):
         write_state(storage, "/run", STATE)
 
 
