@@ -46,8 +46,8 @@ class CheckpointSource(ABC):
     path: str
     #: The object graph; `None` for a name-based checkpoint.
     graph: ObjectGraph | None
-    #: The numbers of the tensors of each global name: of all tensors in a name-based checkpoint, else
-    #: of the Variables that had one. More than one where several Variables had the same.
+    #: The numbers of the tensors of each global name: in a name-based checkpoint of all tensors,
+    #: else of the Variables that had one. More than one where several Variables had the same.
     names: Mapping[str, tuple[int, ...]]
     #: The user's metadata.
     metadata: Mapping[str, Any]
