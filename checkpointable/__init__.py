@@ -48,7 +48,9 @@ from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
+from checkpointable.trackable.partitioned import partitioned_variables
 from checkpointable.trackable.registry import Adapter, register_adapter
+from checkpointable.trackable.save_slice import SaveSlice
 from checkpointable.trackable.slots import SlotTrackable
 from checkpointable.trackable.state import PythonState
 
@@ -86,6 +88,7 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "SaveOptions",
+    "SaveSlice",
     "Session",
     "SlotTrackable",
     "StorageError",
@@ -108,6 +111,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_variable",
+    "partitioned_variables",
     "register_adapter",
     "tracked",
     "verify",
