@@ -27,6 +27,10 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
+from checkpointable.name_based.saveable import SaveableObject, SaveSpec
+from checkpointable.name_based.saver import Saver
+from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -61,6 +65,7 @@ register_standard_adapters()
 
 __all__ = [
     "Adapter",
+    "BulkSaverBuilder",
     "ChangedValue",
     "Checkpoint",
     "CheckpointError",
@@ -90,6 +95,11 @@ __all__ = [
     "RestoreOptions",
     "SaveOptions",
     "SaveSlice",
+    "SaveSpec",
+    "SaveableObject",
+    "Saver",
+    "SaverBuilder",
+    "SaverDef",
     "Session",
     "SlotTrackable",
     "StorageError",

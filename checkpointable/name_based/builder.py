@@ -193,7 +193,7 @@ def recorded_work(graph: Graph, saver_def: SaverDef) -> SaverWork:
     Raises:
         ValueError: the graph has no such operations.
     """
-    for name in attrs.astuple(saver_def)[:3]:
+    for name in saver_def.operation_names:
         if not name:
             raise ValueError(
                 f"{saver_def} does not name the operations of a saver. Give what as_saver_def() of"
