@@ -6,6 +6,7 @@ and whoever reads it looks at the directory too (`directory/latest.py`).
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,11 +14,12 @@ from typing import Final
 
 import attrs
 
-from checkpointable.bundle import files
+from checkpointable.bundle import existing, files
+from checkpointable.bundle.peek import BUNDLE
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.replace import replace_file
 from checkpointable.directory.state_text import Value, quoted, read_fields
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.errors import CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import Storage, read_all
 
 #: What the state file is called unless another name is given.
@@ -25,6 +27,9 @@ STATE_FILE: Final = "checkpoint"
 
 #: A longer file is none: whoever reads it must not be made to fill the memory (S-2).
 LONGEST_STATE_FILE: Final = 16 << 20
+
+#: Failures that say nothing about a file.
+NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @attrs.frozen
@@ -44,6 +49,21 @@ class CheckpointState:
     last_preserved_timestamp: float | None = None
 
 
+@attrs.frozen
+class StateFile:
+    """What was found under the name of a state file.
+
+    Attributes:
+        path: where.
+        state: what it says, or `None`.
+        problem: why it says nothing, in the words of a sentence that begins with the path.
+    """
+
+    path: str
+    state: CheckpointState | None
+    problem: str
+
+
 def change_state(
     storage: Storage,
     directory: str,
@@ -57,27 +77,19 @@ def change_state(
     Args:
         storage: where the directory is.
         directory: where the state file is.
-        change: given what the file says (`None`: it is missing, empty or damaged), returns what it
-            is to say; `None`: it is left as it is. It is called under the directory's lock.
+        change: given what the file says (`None`: nothing), returns what it is to say; `None`: it
+            is left as it is. It is called under the directory's lock.
         filename: what the state file is called.
 
     Raises:
         CheckpointExistsError: what stands under that name is a checkpoint.
-        StorageError: the storage failed, in reading too; the old state file is intact.
+        StorageError: the storage failed; the old state file is intact.
     """
     path = files.in_directory(directory, filename)
     with storage.lock_dir(directory) as locked:
-        state = change(_state_to_change(storage, path))
+        state = change(look_at_state(storage, directory, filename).state)
         if state is not None:
             _replace(storage, path, state, locked=locked)
-
-
-def _state_to_change(storage: Storage, path: str) -> CheckpointState | None:
-    """Return what a state file says; where that cannot be found out, it may not be replaced."""
-    try:
-        return _read(storage, path)
-    except CheckpointNotFoundError:
-        return None
 
 
 def write_state(
@@ -152,19 +164,43 @@ def _name(path: str) -> str:
 def read_state(
     storage: Storage, directory: str, filename: str = STATE_FILE
 ) -> CheckpointState | None:
-    """Return what a state file says; `None` if it is missing, empty, damaged or unreadable."""
+    """Return what a state file says; `None` if it is missing, empty, damaged or unreadable.
+
+    Raises:
+        StorageError: as `look_at_state`.
+    """
+    return look_at_state(storage, directory, filename).state
+
+
+def look_at_state(storage: Storage, directory: str, filename: str = STATE_FILE) -> StateFile:
+    """Return what a state file says, or why it says nothing.
+
+    Raises:
+        StorageError: it could not be opened for a reason that has nothing to do with it (too many
+            files are open): it may well say something.
+    """
+    path = files.in_directory(directory, filename)
     try:
-        return _read(storage, files.in_directory(directory, filename))
-    except CheckpointError:
-        return None
+        return _look(storage, path)
+    except CheckpointNotFoundError:
+        return StateFile(path, None, "is missing")
+    except StorageError as error:
+        if error.errno in NOT_THE_FILES_FAULT:
+            raise
+        return StateFile(path, None, f"cannot be read ({error.message.rstrip('.')})")
 
 
-def _read(storage: Storage, path: str) -> CheckpointState | None:
-    """Return what a state file says; `None` where it does not say anything."""
+def _look(storage: Storage, path: str) -> StateFile:
     status = storage.status(path)
-    if status is None or not status.is_file or status.size > LONGEST_STATE_FILE:
-        return None
-    return decode_state(read_all(storage, path))
+    # A directory or a checkpoint that is called so is none, and no sign that one was damaged.
+    if status is None or status.is_dir or existing.is_ours(storage, BUNDLE, path):
+        return StateFile(path, None, "is missing")
+    if status.size > LONGEST_STATE_FILE:
+        return StateFile(path, None, f"is damaged: it is {status.size:,} bytes long")
+    content = read_all(storage, path)
+    state = decode_state(content)
+    problem = "" if state is not None else "is damaged" if content.strip() else "is empty"
+    return StateFile(path, state, problem)
 
 
 def encode_state(state: CheckpointState) -> str:

@@ -16,6 +16,7 @@ from checkpointable.directory.state_file import (
     change_state,
     decode_state,
     encode_state,
+    look_at_state,
     read_state,
     record_latest,
     write_state,
@@ -219,13 +220,11 @@ def test_numpy_numbers_are_written_plainly() -> None:
 
 def test_a_file_that_is_too_long_is_not_read() -> None:
     """A state file of more than 16 MiB is taken for damaged, unread (S-2)."""
-
-    class Unread(WrappedStorage):
-        def open_read(self, path: str) -> ReadableFile:
-            raise AssertionError(path)
-
-    storage = MemoryStorage(DiskImage({"/run/checkpoint": bytes(16 * 2**20 + 1)}))
-    assert read_state(Unread(storage), "/run") is None
+    content = TENSORFLOW + b"#" * (16 * 2**20)
+    for length, is_read in ((16 * 2**20, True), (16 * 2**20 + 1, False)):
+        storage = MemoryStorage(DiskImage({"/run/checkpoint": content[:length]}))
+        assert is_read == (read_state(storage, "/run") == STATE)
+        assert is_read == ("bytes long" not in look_at_state(storage, "/run").problem)
 
 
 def test_undecodable_paths_come_back() -> None:
