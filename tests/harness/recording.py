@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import weakref
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from checkpointable.errors import StorageError
-from checkpointable.storage.base import Buffer, Storage, WritableFile, byte_views
+from checkpointable.storage.base import Buffer, HeldLock, Storage, WritableFile, byte_views
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.wrapping import WrappedFile, WrappedStorage
 
@@ -158,6 +159,7 @@ class RecordingStorage(WrappedStorage):
         self._fresh = itertools.count(len(self._numbers))
         self._left: int | None = None
         self._open: list[WritableFile] = []
+        self._held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
         RecordingStorage.made.append(self)
 
     def recording(self) -> Recording:
@@ -170,8 +172,8 @@ class RecordingStorage(WrappedStorage):
     def revive(self) -> None:
         """Let a new process begin: the locks of the dead one are free."""
         self._left = None
-        for file in self._open:
-            file.close()
+        for held in [*self._open, *self._held]:
+            held.close()
         self._open.clear()
 
     def create(self, path: str) -> WritableFile:
@@ -208,6 +210,13 @@ class RecordingStorage(WrappedStorage):
         self._step()
         super().sync_dir(path)
         self.log.append(SyncDir(_key(path)))
+
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        """Take a lock; the lock file is not recorded, for nothing depends on its content."""
+        self._step()
+        held = super().hold_lock(path, owner)
+        self._held.add(held)
+        return held
 
     def step(self, operation: Operation) -> None:
         """Record an operation of a file."""
