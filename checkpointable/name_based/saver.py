@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, Self, final
@@ -12,7 +11,6 @@ from typing import Any, Final, Self, final
 import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import commit_status
 from checkpointable.name_based.arguments import (
     check_no_collision,
     checked_session,
@@ -29,16 +27,17 @@ from checkpointable.name_based.builder import (
     recorded_work,
 )
 from checkpointable.name_based.keeping import Keeping, Place
+from checkpointable.name_based.last_checkpoints import LastCheckpoints
 from checkpointable.name_based.saveables import (
     VarList,
     graph_of,
+    has_any,
     saveables_of,
     saveables_of_graph,
 )
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import SaverWork
 from checkpointable.options import SaveOptions
-from checkpointable.retention.policies import Saved
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session
 from checkpointable.storage.base import PathLike, Storage, path_text
@@ -51,7 +50,7 @@ _DIGITS: Final = 8
 
 
 @final
-class Saver:
+class Saver(LastCheckpoints):
     """Saves and restores Variables by their global names, and looks after the last few saves.
 
     A checkpoint maps names to values; the object graph of the program plays no part. Where objects
@@ -213,7 +212,7 @@ class Saver:
             return
         graph = get_default_graph() or self._graph
         var_list = saveables_of_graph(graph) if self._var_list is None else self._var_list
-        if not self._is_empty(var_list):
+        if has_any(var_list, self._allow_empty):
             with graph.as_default():
                 self._saver_def = self._builder.build(
                     var_list,
@@ -284,7 +283,8 @@ class Saver:
         state_file = state_file_name(latest_filename)
         suffix = checked_suffix(meta_graph_suffix)
         session = self._session(sess)
-        prefix = self._prefix(session, path_text(save_path), global_step)
+        with nullcontext() if session is None else session.as_default():
+            prefix = path_text(save_path) + self._number(global_step)
         check_no_collision(state_file, prefix, sharded=self._saver_def.sharded)
         if self._work is None:
             return None
@@ -326,56 +326,6 @@ class Saver:
             )
         if self._work is not None:
             self._work.restore(session, path_text(save_path))
-
-    @property
-    def last_checkpoints(self) -> list[str]:
-        """The checkpoints that are kept and not kept for good, the oldest first; a new list."""
-        return [saved.prefix for saved in self._keeping.saved]
-
-    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
-        """Replace the list of kept checkpoints by some that are never deleted.
-
-        Once they are no longer among the latest they leave the list, and stay. Give times, with
-        `set_last_checkpoints_with_time`, to let them be deleted.
-
-        Args:
-            last_checkpoints: their paths, the oldest first.
-
-        Raises:
-            AssertionError: it is not a list.
-        """
-        _check_list("last_checkpoints", last_checkpoints)
-        self._keeping.assume(Saved(path_text(path), math.inf) for path in last_checkpoints)
-
-    def set_last_checkpoints_with_time(
-        self, last_checkpoints_with_time: list[tuple[str, float]]
-    ) -> None:
-        """Replace the list of kept checkpoints; the state file is not asked for them any more.
-
-        Args:
-            last_checkpoints_with_time: their paths and when they were saved, in seconds since
-                1970, the oldest first.
-
-        Raises:
-            AssertionError: it is not a list.
-            TypeError, ValueError: it holds something else than pairs of a path and a time.
-        """
-        _check_list("last_checkpoints_with_time", last_checkpoints_with_time)
-        pairs = [(path_text(path), float(when)) for path, when in last_checkpoints_with_time]
-        self._keeping.assume(Saved(path, when) for path, when in pairs)
-
-    def recover_last_checkpoints(self, checkpoint_paths: Iterable[PathLike]) -> None:
-        """Replace the list of kept checkpoints by those of some that are there.
-
-        Hardly needed: a new Saver learns from the state file what an older one has kept.
-
-        Args:
-            checkpoint_paths: their paths, the oldest first. Each counts as saved when its file was
-                last written; those that are not there are left out.
-        """
-        paths = [path_text(path) for path in checkpoint_paths]
-        found = [(p, commit_status(self._storage, files.without_pattern(p))) for p in paths]
-        self._keeping.assume(Saved(p, status.mtime) for p, status in found if status is not None)
 
     def as_saver_def(self) -> SaverDef:
         """Return this saver written down: its settings, and the names of its operations if any.
@@ -427,7 +377,7 @@ class Saver:
         return graph
 
     def _build_eagerly(self) -> None:
-        if not self._is_empty(self._var_list or ()):
+        if has_any(self._var_list or (), self._allow_empty):
             self._work = SaverWork(
                 saveables=saveables_of(self._var_list or ()),
                 hooks=self._builder,
@@ -441,15 +391,6 @@ class Saver:
             )
         self._is_built = True
 
-    def _is_empty(self, var_list: VarList) -> bool:
-        """Tell whether there is nothing to save; refuse that unless it is allowed."""
-        if not self._allow_empty and not len(var_list):
-            raise ValueError(
-                "there is nothing to save: no Variables are given, or in the graph. Create them"
-                " first, or use allow_empty=True."
-            )
-        return not len(var_list)
-
     def _check_built(self) -> None:
         if not self._is_built:
             raise RuntimeError(
@@ -460,23 +401,17 @@ class Saver:
     def _session(self, sess: Any) -> Session | None:
         return None if self._graph is None else checked_session(sess, self._graph)
 
-    def _prefix(self, session: Session | None, save_path: str, global_step: Any) -> str:
-        """Return the prefix of a checkpoint, with the number of the step if there is one."""
+    def _number(self, global_step: Any) -> str:
+        """Return what a step adds to the name of a checkpoint."""
         if global_step is None:
-            return save_path
+            return ""
         if isinstance(global_step, str):
             saveables = () if self._work is None else self._work.saveables
             global_step = named_step(global_step, self._graph, saveables)
-        with nullcontext() if session is None else session.as_default():
-            number = checkpoint_number_of(global_step, "global_step")
-        return f"{save_path}-{number:0{_DIGITS if self._pads else 1}d}"
+        number = checkpoint_number_of(global_step, "global_step")
+        return f"-{number:0{_DIGITS if self._pads else 1}d}"
 
 
 def _side_files(suffix: str, prefix: str) -> Sequence[str]:
     """Return the files that go with a checkpoint: its meta graph, and what belongs to that."""
     return f"{prefix}.{suffix}", f"{prefix}_debug.{suffix}"
-
-
-def _check_list(argument: str, value: object) -> None:
-    if not isinstance(value, list):
-        raise AssertionError(f"{argument} is a {type(value).__qualname__}, expected a list")
