@@ -38,6 +38,7 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -82,6 +83,7 @@ __all__ = [
     "LoadStatus",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
