@@ -27,6 +27,7 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -109,6 +110,7 @@ __all__ = [
     "diff",
     "get_default_graph",
     "get_default_session",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -27,6 +27,7 @@ from checkpointable.restore.stored import CONTAINERS
 from checkpointable.session.session import Session, session_of
 from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind
+from checkpointable.trackable.partitioned import slice_of, stored_name
 from checkpointable.trackable.registry import own_tensors
 
 #: What a name-based checkpoint never holds: it has tensors under names, and nothing else.
@@ -147,7 +148,11 @@ def target_of(
         array, arrived = partial(_itself, live), partial(given, live)
     else:
         array, arrived = _replacing(value, given, put)
-    return NamedTarget(value.name, value.path, like.dtype, like.shape, None, array, arrived)
+    whole = slice_of(live) if isinstance(live, Variable) else None
+    shape, part = like.shape, None
+    if whole is not None:
+        shape, part = whole.full_shape, whole.within(like.shape)
+    return NamedTarget(value.name, value.path, like.dtype, shape, part, array, arrived)
 
 
 def _replacing(
@@ -188,7 +193,7 @@ class _Namer:
     def name(self, number: int) -> str:
         """Return the name that the value of a live node goes by."""
         value = self._live.objects[number]
-        own = value.name if isinstance(value, Variable) else None
+        own = stored_name(value) if isinstance(value, Variable) else None
         if own is not None and not self._renames:
             return own
         path = self._live.paths.full(number)
