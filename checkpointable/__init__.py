@@ -28,6 +28,7 @@ from checkpointable.errors import (
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
+from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.name_based.saveable import SaveableObject, SaveSpec
 from checkpointable.name_based.saver import Saver
 from checkpointable.name_based.saver_def import SaverDef
@@ -42,6 +43,7 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -87,6 +89,7 @@ __all__ = [
     "LoadStatus",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
@@ -117,6 +120,7 @@ __all__ = [
     "diff",
     "get_default_graph",
     "get_default_session",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -23,6 +23,7 @@ from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.deferred import pending_paths
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -316,6 +317,8 @@ def _restore(
     waiting.settle()
     source = open_checkpoint(storage, path)
     try:
+        if source.graph is None:
+            return NameBasedSaverStatus(source, options, checkpoint, roots_of)
         reopen = partial(open_checkpoint, storage, path)
         restoration = Restoration(Books(source, reopen, options, checkpoint, roots_of))
         restoration.restore()

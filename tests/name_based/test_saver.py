@@ -123,7 +123,7 @@ class TestSavingAndRestoring:
         saver.save(mode.session, tmp_path / "model", write_meta_graph=False)
         assert {"w": 1.0} == ckpt.load(tmp_path / "model")
         (tmp_path / "notes.index").write_text("mine")
-        with pytest.raises(ckpt.CheckpointExistsError, match="notes.index"):
+        with pytest.raises(ckpt.CheckpointExistsError, match=r"notes\.index"):
             saver.save(mode.session, tmp_path / "notes")
         assert "mine" == (tmp_path / "notes.index").read_text()
 
@@ -421,7 +421,7 @@ class TestLatestFilename:
 
 class TestFailures:
     def test_a_failed_save_changes_nothing(self, mode):
-        """Wherever the storage fails before the commit: old checkpoint, list and state file stay."""
+        """Wherever the storage fails before the commit: checkpoint, list and state file stay."""
         w = mode.variable(1.0, "w")
         disk = MemoryStorage()
         fault = Fault(at=10**9, errno=28)
