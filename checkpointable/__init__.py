@@ -26,6 +26,8 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -79,6 +81,7 @@ __all__ = [
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
+    "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
     "NoDependency",
@@ -104,6 +107,7 @@ __all__ = [
     "ViewDifference",
     "checkpoint_exists",
     "diff",
+    "export_meta_graph",
     "get_default_graph",
     "get_default_session",
     "latest_checkpoint",
