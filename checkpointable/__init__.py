@@ -8,6 +8,7 @@ from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
 from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.removal import remove_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -117,6 +118,7 @@ __all__ = [
     "load_variable",
     "partitioned_variables",
     "register_adapter",
+    "remove_checkpoint",
     "tracked",
     "verify",
 ]
