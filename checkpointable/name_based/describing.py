@@ -16,6 +16,7 @@ from checkpointable.name_based.meta_graph import (
     MetaGraphDef,
     VariableDef,
     VariableReference,
+    check_saver_def,
 )
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.names import shorten
@@ -56,19 +57,20 @@ def describe_graph(
     scope = _scope_of(graph, export_scope)
     variables = _Variables(graph, scope, clear_devices)
     left_out: list[str] = []
+    kept = _items_in(items or {}, variables, left_out)
+    # A saver of which nothing is under the scope is not exported either.
+    has_saver = saver_def is not None and (kept or not items)
+    described = scope.without(saver_def) if saver_def is not None and has_saver else None
+    savers = _Savers(scope, saver_def, described, clear_extraneous_savers)
     keys = graph.get_all_collection_keys() if collection_list is None else collection_list
-    only = saver_def if clear_extraneous_savers else None
     collections = {
-        key: _describe_collection(graph, key, variables, left_out, (scope, only))
+        key: _describe_collection(graph, key, variables, savers, left_out)
         for key in _names_among(keys, left_out)
     }
-    kept = _items_in(items or {}, variables, left_out)
-    # As with the names of variables: a saver of which nothing is under the scope is not exported.
-    has_saver = saver_def is not None and (kept or not items)
     return MetaGraphDef(
         variables=variables.described,
         collections={key: held for key, held in collections.items() if held},
-        saver_def=scope.without(saver_def) if saver_def is not None and has_saver else None,
+        saver_def=described,
         items=kept,
         left_out=left_out,
         tags=tags,
@@ -115,6 +117,29 @@ def _scope_of(graph: Graph, export_scope: str | None) -> _Scope:
             " Give the whole scope, as `with graph.name_scope(...) as scope:` does."
         )
     return _Scope(prefix)
+
+
+@attrs.frozen
+class _Savers:
+    """How savers in collections are described.
+
+    Attributes:
+        scope: the scope that is exported.
+        own: the saver that is described with the graph, and
+        described: its description; `None`: it is left out.
+        only: whether all others are left out.
+    """
+
+    scope: _Scope
+    own: SaverDef | None
+    described: SaverDef | None
+    only: bool
+
+    def describe(self, found: SaverDef) -> list[SaverDef]:
+        """Return the description of a saver, unless it is left out."""
+        if found == self.own:
+            return [] if self.described is None else [self.described]
+        return [] if self.only else [self.scope.without(found)]
 
 
 class _Variables:
@@ -174,27 +199,20 @@ def _names_among(keys: Iterable[Any], left_out: list[str]) -> list[str]:
 
 
 def _describe_collection(
-    graph: Graph,
-    key: str,
-    variables: _Variables,
-    left_out: list[str],
-    rules: tuple[_Scope, SaverDef | None],
+    graph: Graph, key: str, variables: _Variables, savers: _Savers, left_out: list[str]
 ) -> tuple[CollectionItem, ...]:
     """Describe what a collection holds, as far as it can be."""
-    scope, only = rules
     found: list[CollectionItem] = []
     for value in graph.get_collection(key):
-        saver_def = _saver_of(value)
         if variables.knows(value):
             name = variables.reference(value)
             found += [] if name is None else [VariableReference(name)]
-        elif saver_def is not None:
-            found += [scope.without(saver_def)] if only is None or saver_def == only else []
-        else:
-            try:
-                found.append(exact_copy(value))
-            except NotCheckpointableError:
-                left_out.append(f"in the collection {shorten(key)!r}: {_spelled(value)}")
+            continue
+        try:
+            saver_def = _saver_of(value)
+            found += [exact_copy(value)] if saver_def is None else savers.describe(saver_def)
+        except (NotCheckpointableError, ValueError):
+            left_out.append(f"in the collection {shorten(key)!r}: {_spelled(value)}")
     return tuple(found)
 
 
@@ -208,10 +226,20 @@ def exact_copy(value: Any) -> Any:
 
 
 def _saver_of(value: object) -> SaverDef | None:
-    """Return the description of a saver, if this is one, built, or describes one."""
+    """Return the description of a saver, if this is one or its description.
+
+    Raises:
+        ValueError: it was not built yet, or is no possible description.
+    """
     describe = getattr(type(value), "as_saver_def", None)
-    found = describe(value) if callable(describe) else value
-    return found if isinstance(found, SaverDef) else None
+    try:
+        found = describe(value) if callable(describe) else value
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(found, SaverDef):
+        return None
+    check_saver_def(found)
+    return found
 
 
 def _items_in(
@@ -223,7 +251,7 @@ def _items_in(
         unknown = [name for name in names if name not in variables.names]
         described = [new for n in names if (new := variables.names.get(n)) is not None]
         if unknown or not names:
-            what = shorten(unknown[0]) if unknown else "nothing"
+            what = repr(shorten(unknown[0])) if unknown else "what it saves"
             left_out.append(
                 f"the saver's item {shorten(key)!r}: {what} is no variable of the graph"
             )

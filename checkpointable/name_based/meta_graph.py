@@ -118,7 +118,7 @@ class MetaGraphDef:
         stripped_default_attrs: whether fields at their default are left out of the file.
 
     Raises:
-        ValueError: two variables have one name, or a name is of none.
+        ValueError: two variables have one name, a name is of none, or a saver cannot be made.
 
     Example:
         >>> import checkpointable as ckpt
@@ -149,6 +149,10 @@ class MetaGraphDef:
             for item in held:
                 if isinstance(item, VariableReference) and item.name not in known:
                     raise _unknown(f"the collection {shorten(key)!r}", item.name)
+                if isinstance(item, SaverDef):
+                    check_saver_def(item)
+        if self.saver_def is not None:
+            check_saver_def(self.saver_def)
         for key, names in self.items.items():
             for name in names:
                 if name not in known:
@@ -165,6 +169,20 @@ class MetaGraphDef:
             key = variable.name if part is None else part.full_name
             grouped.setdefault(key, []).append(variable.name)
         return {key: tuple(names) for key, names in grouped.items()}
+
+
+def check_saver_def(saver_def: SaverDef) -> None:
+    """Refuse a description of which no saver can be made.
+
+    Raises:
+        ValueError: its names are no texts, or what it keeps is no number of at least 0.
+    """
+    count, hours = saver_def.max_to_keep, saver_def.keep_checkpoint_every_n_hours
+    names = saver_def.filename_tensor_name, saver_def.save_tensor_name, saver_def.restore_op_name
+    if not all(type(name) is str for name in names) or type(saver_def.sharded) is not bool:
+        raise ValueError("the description of a saver has names that are no text")
+    if type(count) is not int or count < 0 or type(hours) not in (int, float) or not hours >= 0:
+        raise ValueError("the description of a saver keeps no possible number of checkpoints")
 
 
 def _check_one_tensor(key: str, variables: Sequence[VariableDef]) -> None:

@@ -78,8 +78,8 @@ _SAVER: Final[_Fields] = {
 _SAVER_DEFAULTS: Final[_Tree] = attrs.asdict(SaverDef())
 #: How much of a message about a damaged part is shown.
 _SHOWN: Final = 300
-#: What JSON has no number for.
-_NOT_FINITE: Final = ("inf", "-inf", "nan")
+#: What JSON has no number for: all checkpoints but the latest are deleted.
+_FOR_EVER: Final = "inf"
 
 
 def encode_meta_graph(meta: MetaGraphDef, *, as_text: bool) -> bytes:
@@ -248,9 +248,8 @@ def _variable_tree(variable: VariableDef, strip: bool) -> _Tree:
 
 def _saver_tree(saver_def: SaverDef, strip: bool) -> _Tree:
     tree = attrs.asdict(saver_def)
-    hours = saver_def.keep_checkpoint_every_n_hours
-    if not math.isfinite(hours):
-        tree["keep_checkpoint_every_n_hours"] = str(float(hours))
+    if saver_def.keep_checkpoint_every_n_hours == math.inf:
+        tree["keep_checkpoint_every_n_hours"] = _FOR_EVER
     return _without(_SAVER_DEFAULTS, tree) if strip else tree
 
 
@@ -317,10 +316,8 @@ def _read_variable(tree: object) -> VariableDef:
 def _read_saver(tree: object) -> SaverDef:
     found = _read_fields("a saver", tree, _SAVER, _SAVER_DEFAULTS)
     hours = found["keep_checkpoint_every_n_hours"]
-    if type(hours) is str and hours not in _NOT_FINITE:
+    if type(hours) is str and hours != _FOR_EVER:
         raise ValueError("a saver keeps a checkpoint every so many hours: that is no number")
-    if found["max_to_keep"] < 0:
-        raise ValueError("a saver keeps fewer than no checkpoints")
     return SaverDef(**{**found, "keep_checkpoint_every_n_hours": float(hours)})
 
 

@@ -44,6 +44,14 @@ def described(**arguments: Any) -> MetaGraphDef:
     return describe_graph(build(), **{"saver_def": OWN, "items": ITEMS, **arguments})
 
 
+class Unbuilt:
+    """A saver that was not built."""
+
+    def as_saver_def(self) -> SaverDef:
+        """Refuse."""
+        raise RuntimeError("not built")
+
+
 class TestDescriptions:
     def test_variables_are_described(self):
         """Name, dtype, shape, marks and slice of each, in the order in which they were made."""
@@ -90,10 +98,25 @@ class TestDescriptions:
             "a collection named by a int",
             "in the collection 'train_op': the operation 'train'",
             "in the collection 'train_op': a object",
-            "the saver's item 'a': gone is no variable of the graph",
-            "the saver's item 'b': nothing is no variable of the graph",
+            "the saver's item 'a': 'gone' is no variable of the graph",
+            "the saver's item 'b': what it saves is no variable of the graph",
         } == set(found.left_out)
         assert {"step": ("step",)} == found.items
+
+    def test_savers_that_cannot_be_described_are_listed(self):
+        """One that is not built yet has no description, and not every description is possible."""
+
+        graph = ckpt.Graph()
+        for saver in (Unbuilt(), SaverDef(max_to_keep=-1), SaverDef(filename_tensor_name=3)):
+            graph.add_to_collection("savers", saver)
+
+        found = describe_graph(graph)
+
+        where = "in the collection 'savers': a"
+        assert ({}, (f"{where} Unbuilt", f"{where} SaverDef", f"{where} SaverDef")) == (
+            found.collections,
+            found.left_out,
+        )
 
     def test_later_changes_do_not_reach_it(self):
         """Plain values are copied."""
@@ -334,7 +357,7 @@ SAVERS = st.builds(
     TEXT,
     st.integers(0, 2**70),
     st.booleans(),
-    st.floats(allow_nan=False),
+    st.floats(0),
     st.sampled_from([SaverDef.LEGACY, SaverDef.V1, SaverDef.V2]),
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
@@ -488,7 +511,9 @@ class TestDamage:
             ({"items": {"w": "a"}}, "list of str"),
             ({"saver_def": []}, "saver_def"),
             ({"saver_def": {"version": 3}}, "version"),
-            ({"saver_def": {"max_to_keep": -1}}, "fewer than no"),
+            ({"saver_def": {"max_to_keep": -1}}, "no possible number"),
+            ({"saver_def": {"keep_checkpoint_every_n_hours": -0.5}}, "no possible number"),
+            ({"saver_def": {"keep_checkpoint_every_n_hours": "nan"}}, "no number"),
             ({"saver_def": {"max_to_keep": True}}, "max_to_keep"),
             ({"saver_def": {"keep_checkpoint_every_n_hours": "ten"}}, "no number"),
             ({"saver_def": {"keep_checkpoint_every_n_hours": 10**400}}, "too large"),
