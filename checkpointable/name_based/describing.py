@@ -110,7 +110,8 @@ def _scope_of(graph: Graph, export_scope: str | None) -> _Scope:
     """Return the scope that is asked for, which must be one of the graph."""
     name = (export_scope or "").rstrip("/")
     prefix = f"{name}/" if name else ""
-    names = (str(variable.name) for variable in graph.get_collection(VARIABLES))
+    held = graph.get_collection(VARIABLES)
+    names = (str(variable.name) for variable in held if isinstance(variable, Variable))
     if name and not graph.has_name(name) and not any(n.startswith(prefix) for n in names):
         raise ValueError(
             f"export_scope is {shorten(name)!r}, and nothing in the graph has a name under it."

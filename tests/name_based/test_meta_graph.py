@@ -105,7 +105,6 @@ class TestDescriptions:
 
     def test_savers_that_cannot_be_described_are_listed(self):
         """One that is not built yet has no description, and not every description is possible."""
-
         graph = ckpt.Graph()
         for saver in (Unbuilt(), SaverDef(max_to_keep=-1), SaverDef(filename_tensor_name=3)):
             graph.add_to_collection("savers", saver)
@@ -133,12 +132,14 @@ class TestDescriptions:
         graph = ckpt.Graph()
         with ckpt.Graph().as_default():
             other = ckpt.Variable(1)
-        for variable in (other, ckpt.Variable(1)):
+        for variable in (other, ckpt.Variable(1), object()):
             graph.add_to_collection("variables", variable)
+        with graph.name_scope("scope"):
+            pass
 
-        found = describe_graph(graph)
+        found = describe_graph(graph, export_scope="scope")
 
-        assert ((), {}, 2) == (found.variables, found.collections, len(found.left_out))
+        assert ((), {}, 3) == (found.variables, found.collections, len(found.left_out))
 
     def test_dtypes_have_the_names_of_the_format(self):
         """Strings of any length too."""
