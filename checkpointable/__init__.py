@@ -28,7 +28,9 @@ from checkpointable.errors import (
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
+from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
+from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.name_based.saveable import SaveableObject, SaveSpec
 from checkpointable.name_based.saver import Saver
 from checkpointable.name_based.saver_def import SaverDef
@@ -87,6 +89,7 @@ __all__ = [
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
+    "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
     "NameBasedSaverStatus",
@@ -118,6 +121,7 @@ __all__ = [
     "ViewDifference",
     "checkpoint_exists",
     "diff",
+    "export_meta_graph",
     "get_default_graph",
     "get_default_session",
     "init_from_checkpoint",

@@ -185,11 +185,11 @@ class _Buffer:
 def _place(spec: SaveSpec) -> NamedTarget:
     """Return where a Variable or an array is restored."""
     tensor = spec.tensor
+    given: Callable[[], None] = _nothing
     if isinstance(tensor, Variable):
         like, array, given = tensor.pattern_array(), tensor.storage_array, partial(_given, tensor)
     else:
-        like = spec.value()
-        array, given = spec.value, _nothing
+        like, array = spec.value(), spec.value
         if not like.flags.writeable:
             raise NotCheckpointableError(
                 f"{spec.name}: the array is read-only, so nothing can be restored into it. Give a"
