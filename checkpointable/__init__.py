@@ -7,8 +7,18 @@ from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
-from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.checkpoint_state import (
+    get_checkpoint_state,
+    update_checkpoint_state,
+)
+from checkpointable.directory.latest import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    latest_checkpoint,
+)
 from checkpointable.directory.removal import remove_checkpoint
+from checkpointable.directory.state_file import CheckpointState
+from checkpointable.directory.watching import checkpoints_iterator, wait_for_new_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -68,6 +78,7 @@ __all__ = [
     "CheckpointLoadStatus",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointState",
     "CheckpointView",
     "CheckpointWarning",
     "CheckpointableSaver",
@@ -104,7 +115,10 @@ __all__ = [
     "Variable",
     "ViewDifference",
     "checkpoint_exists",
+    "checkpoints_iterator",
     "diff",
+    "get_checkpoint_mtimes",
+    "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
     "latest_checkpoint",
@@ -116,5 +130,7 @@ __all__ = [
     "register_adapter",
     "remove_checkpoint",
     "tracked",
+    "update_checkpoint_state",
     "verify",
+    "wait_for_new_checkpoint",
 ]

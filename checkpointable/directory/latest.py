@@ -205,7 +205,7 @@ def find_newest(
 
 def _may_be_the_first(storage: Storage, directory: str, found: Newest, state: StateFile) -> bool:
     """Tell whether a writer may be about to write the first state file of the directory."""
-    if found.path is None or state.state is not None or storage.status(state.path) is not None:
+    if found.path is None or not state.is_missing:
         return False
     there = candidates(storage, directory)
     return len(there) == 1 and abs(time.time() - there[0].mtime) < _YOUNG
