@@ -67,9 +67,8 @@ class Newest:
             return
         taken = f"{self.path} is taken" if self.path else "it holds no checkpoint that is whole"
         warn(
-            f"{self.state_file}: {self.problem}, expected the name of the latest checkpoint. The"
-            f" directory was looked through: {taken}. The next save that records its checkpoint"
-            " there, or update_checkpoint_state, puts it right."
+            f"{self.state_file}: {self.problem}, so the directory was looked through: {taken}."
+            " update_checkpoint_state, or the next save that records its checkpoint, puts it right."
         )
 
 
