@@ -32,6 +32,7 @@ from checkpointable.restore.fetching import (
 from checkpointable.restore.fit import Misfit, describe, fit_tensor
 from checkpointable.restore.plan import Give
 from checkpointable.restore.report import Report
+from checkpointable.trackable.base import Variable
 
 #: How many names a message lists.
 _SHOWN: Final = 10
@@ -103,6 +104,12 @@ class NameMatch:
             cast=self.cast,
             skipped=self.skipped,
         )
+
+
+def stored_name(variable: Variable) -> str | None:
+    """Return the name that a Variable goes by in name-based checkpoints: of a part, the whole's."""
+    part = variable.save_slice
+    return variable.name if part is None else part.full_name
 
 
 def restore_by_name(
