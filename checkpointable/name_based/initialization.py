@@ -30,6 +30,7 @@ from checkpointable.restore.by_name import (
     require_fit,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.report import Report
 from checkpointable.storage.base import PathLike
 from checkpointable.storage.local import LOCAL
@@ -100,10 +101,11 @@ def init_from_checkpoint(
     source = open_checkpoint(LOCAL, resolve(path))
     is_kept = False
     try:
-        assignment = _Assignment(source, pool)
-        for key, value in pairs:
-            assignment.add(key, value)
-        report, is_kept = assignment.carry_out()
+        with without_collections():
+            assignment = _Assignment(source, pool)
+            for key, value in pairs:
+                assignment.add(key, value)
+            report, is_kept = assignment.carry_out()
     finally:
         if not is_kept:
             source.close()

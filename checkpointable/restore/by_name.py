@@ -28,6 +28,7 @@ from checkpointable.restore.fetching import (
     check_every_byte,
     fetch_values,
     overwrite,
+    without_collections,
 )
 from checkpointable.restore.fit import Misfit, describe, fit_tensor
 from checkpointable.restore.plan import Give
@@ -141,11 +142,12 @@ def restore_by_name(
         CorruptCheckpointError: the files are damaged; its report lists what was assigned.
     """
     options = RestoreOptions(shapes=shapes, casting=casting, verify=verify)
-    match = match_by_name(source, targets, options, remedy=_REMEDY)
-    if match.missing:
-        raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
-    require_fit(match)
-    give_by_name(match, verify=verify, one_by_one=one_by_one)
+    with without_collections():
+        match = match_by_name(source, targets, options, remedy=_REMEDY)
+        if match.missing:
+            raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
+        require_fit(match)
+        give_by_name(match, verify=verify, one_by_one=one_by_one)
     return match.report(target for target, _ in match.matched)
 
 
