@@ -37,6 +37,7 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -48,6 +49,7 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -93,6 +95,7 @@ __all__ = [
     "LoadStatus",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
@@ -121,6 +124,7 @@ __all__ = [
     "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",
