@@ -37,7 +37,9 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
+from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -93,6 +95,7 @@ __all__ = [
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
+    "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
     "NameBasedSaverStatus",
@@ -120,6 +123,7 @@ __all__ = [
     "checkpoint_exists",
     "checkpoints_iterator",
     "diff",
+    "export_meta_graph",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
     "get_default_graph",
