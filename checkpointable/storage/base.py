@@ -96,6 +96,24 @@ class ReadableFile(ABC):
         """Close the file; calling it twice is harmless."""
 
 
+class HeldLock(ABC):
+    """The lock of a file, held until it is closed, dropped, or its process ends. Thread-safe."""
+
+    path: str
+
+    @abstractmethod
+    def close(self) -> None:
+        """Empty the file and give the lock back; calling it twice is harmless.
+
+        In a forked child it does nothing: the lock is the parent's.
+        """
+
+    @property
+    @abstractmethod
+    def inherited(self) -> bool:
+        """Whether this process has the object by fork only: its parent holds the lock."""
+
+
 class Storage(ABC):
     """Where checkpoints live. Thread-safe."""
 
@@ -139,6 +157,23 @@ class Storage(ABC):
         """Wait for the directory's lock and hold it; `False` where the file system cannot lock.
 
         The first time that it cannot, there is a `CheckpointWarning`.
+        """
+
+    @abstractmethod
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        """Take the lock of a file without waiting, and keep it.
+
+        The file is made where it is missing, says who the owner is while the lock is held, and is
+        never renamed nor removed. Where the file system cannot lock there is a `CheckpointWarning`
+        the first time, and no lock.
+
+        Args:
+            path: the lock file; its directory exists.
+            owner: who takes the lock, in one line: `pid 123 on host`.
+
+        Raises:
+            DirectoryInUseError: another holder, in this process too, has it; the message says who.
+            StorageError: the file cannot be made or opened, or is no lock file; it is intact.
         """
 
     @abstractmethod

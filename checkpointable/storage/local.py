@@ -25,11 +25,14 @@ from checkpointable.storage import lock
 from checkpointable.storage.base import (
     Buffer,
     FileStatus,
+    HeldLock,
     ReadableFile,
     Storage,
     WritableFile,
     byte_views,
 )
+from checkpointable.storage.held_lock import LocalHeldLock
+from checkpointable.storage.refusals import check_is_file, refusals
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -40,15 +43,6 @@ _MOST_BUFFERS: Final = 1024
 _MOST_BYTES: Final = 1 << 30
 
 _NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-
-_KINDS: Final = (
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 class LocalStorage(Storage):
@@ -64,13 +58,13 @@ class LocalStorage(Storage):
 
     def create(self, path: str) -> WritableFile:
         """Create a file that does not exist yet."""
-        with _errors("create the file", path):
+        with refusals("create the file", path):
             return _LocalWritable(path)
 
     def open_read(self, path: str) -> ReadableFile:
         """Open a regular file for reading, without ever blocking."""
         try:
-            with _errors("open the file", path):
+            with refusals("open the file", path):
                 return _LocalReadable(path)
         except StorageError as error:
             if error.errno in _NOTHING_THERE:
@@ -79,12 +73,12 @@ class LocalStorage(Storage):
 
     def rename(self, source: str, destination: str) -> None:
         """Give a file another name in the same directory, replacing what stands there."""
-        with _errors(f"rename the file to {os.path.basename(destination)}", source):
+        with refusals(f"rename the file to {os.path.basename(destination)}", source):
             os.rename(source, destination)
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is no error."""
-        with _errors("remove the file", path):
+        with refusals("remove the file", path):
             try:
                 os.unlink(path)
             except FileNotFoundError:
@@ -93,7 +87,7 @@ class LocalStorage(Storage):
     def make_dirs(self, path: str, *, durable: bool) -> None:
         """Make a directory and its parents where missing, from the top down."""
         for directory in _missing_dirs(path):
-            with _errors("make the directory", directory):
+            with refusals("make the directory", directory):
                 try:
                     os.mkdir(directory)
                 except FileExistsError:  # another process was faster
@@ -104,7 +98,7 @@ class LocalStorage(Storage):
 
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable."""
-        with _errors("sync the directory", path):
+        with refusals("sync the directory", path):
             number = os.open(path, _DIRECTORY)
             try:
                 _full_sync(number)
@@ -113,7 +107,7 @@ class LocalStorage(Storage):
 
     def list_dir(self, path: str) -> list[str]:
         """Return the names in a directory, sorted."""
-        with _errors("list the directory", path):
+        with refusals("list the directory", path):
             try:
                 return sorted(os.listdir(path))
             except FileNotFoundError:
@@ -121,7 +115,7 @@ class LocalStorage(Storage):
 
     def status(self, path: str) -> FileStatus | None:
         """Return what stands under a name, links not followed."""
-        with _errors("look at the file", path):
+        with refusals("look at the file", path):
             try:
                 return _status(os.lstat(path))
             except OSError as error:
@@ -136,22 +130,30 @@ class LocalStorage(Storage):
     def is_locked(self, path: str) -> bool:
         """Tell whether a live writer holds the lock of this file, or may do so."""
         try:
-            with _errors("open the file", path):
+            with refusals("open the file", path):
                 number = os.open(path, _READ)
         except StorageError as error:
             return error.errno not in _NOTHING_THERE
         try:
-            with _errors("test the lock of the file", path):
+            with refusals("test the lock of the file", path):
                 return lock.is_held(number) is not False
         finally:
             os.close(number)
 
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        """Take the lock of a file without waiting, and keep it."""
+        with refusals("take the lock", path):
+            held = LocalHeldLock(path, owner)
+        if not held.locked:
+            self._warn_without_locks(path, held.device)
+        return held
+
     @contextmanager
     def _locked_dir(self, path: str) -> Iterator[bool]:
-        with _errors("open the directory", path):
+        with refusals("open the directory", path):
             descriptor = lock.Descriptor(lambda: os.open(path, _DIRECTORY))
         try:
-            with _errors("lock the directory", path):
+            with refusals("lock the directory", path):
                 held = lock.acquire(descriptor.number, wait=True) is not None
                 if not held:
                     self._warn_without_locks(path, os.fstat(descriptor.number).st_dev)
@@ -204,7 +206,7 @@ class _LocalWritable(WritableFile):
             return lock.acquire(self._descriptor.number, wait=False) is True
 
     def close(self) -> None:
-        with _errors("close the file", self.path):
+        with refusals("close the file", self.path):
             self._descriptor.close()
 
     @contextmanager
@@ -214,7 +216,7 @@ class _LocalWritable(WritableFile):
             why = "an earlier operation on it failed" if self._failed else "it is closed"
             raise storage_error(OSError(errno.EBADF, why), action, self.path)
         self._failed = True
-        with _errors(action, self.path):
+        with refusals(action, self.path):
             yield
         self._failed = False
 
@@ -227,12 +229,12 @@ class _LocalReadable(ReadableFile):
         try:
             self._number = os.open(path, _READ)
         except OSError:
-            _check_is_file(path, os.lstat(path))
+            check_is_file(path, os.lstat(path).st_mode)
             raise
         self._finalizer = weakref.finalize(self, os.close, self._number)
         found = os.fstat(self._number)
         try:
-            _check_is_file(path, found)
+            check_is_file(path, found.st_mode)
         except StorageError:
             self._finalizer()
             raise
@@ -240,7 +242,7 @@ class _LocalReadable(ReadableFile):
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         rest = buffer.cast("B") if buffer.nbytes else buffer
-        with _errors(f"read {buffer.nbytes:,} bytes at offset {offset:,}", self.path):
+        with refusals(f"read {buffer.nbytes:,} bytes at offset {offset:,}", self.path):
             if not self._finalizer.alive:
                 raise OSError(errno.EBADF, "it is closed")
             done = 0
@@ -252,7 +254,7 @@ class _LocalReadable(ReadableFile):
         return done
 
     def close(self) -> None:
-        with _errors("close the file", self.path):
+        with refusals("close the file", self.path):
             self._finalizer()
 
 
@@ -314,31 +316,6 @@ def _status(found: os.stat_result) -> FileStatus:
         # An inode number is used again after a removal, the time of the last write is not.
         identity=(found.st_dev, found.st_ino, found.st_mtime_ns),
     )
-
-
-def _check_is_file(path: str, found: os.stat_result) -> None:
-    """Refuse what is not a regular file (S-1)."""
-    if stat.S_ISREG(found.st_mode):
-        return
-    kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
-    raise StorageError(
-        f"{path}: is {kind}, expected a regular file (S-1). Give the path of the file itself.",
-        errno=errno.EINVAL,
-        path=path,
-    )
-
-
-@contextmanager
-def _errors(action: str, path: str) -> Iterator[None]:
-    """Turn what the system raises into a `StorageError`."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise storage_error(error, action, path) from error
-    except ValueError as error:  # a NUL, or half of a surrogate pair
-        raise storage_error(OSError(errno.EINVAL, str(error)), action, path) from error
 
 
 #: The storage that every path means unless another is given.

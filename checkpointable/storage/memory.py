@@ -6,24 +6,28 @@ The content can be taken out and put in as a `DiskImage`: what a disk would hold
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
+import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 
-from checkpointable.errors import CheckpointNotFoundError, StorageError, storage_error
+from checkpointable.errors import CheckpointNotFoundError, storage_error
 from checkpointable.storage.base import (
     Buffer,
     FileStatus,
+    HeldLock,
     ReadableFile,
     Storage,
     WritableFile,
     byte_views,
 )
+from checkpointable.storage.owners import check_lock_file, decode_owner, encode_owner, in_use
+from checkpointable.storage.refusals import check_is_file, refusals, system_error
 
 
 @attrs.frozen
@@ -81,64 +85,59 @@ class MemoryStorage(Storage):
 
     def create(self, path: str) -> WritableFile:
         """Create a file that does not exist yet."""
-        with self._guard, _errors("create the file", path):
+        with self._guard, refusals("create the file", path):
             key = _absolute(path)
             self._need_dir(posixpath.dirname(key))
             if key in self._nodes or key in self._dirs:
-                raise _os_error(errno.EEXIST)
+                raise system_error(errno.EEXIST)
             self._nodes[key] = self._new_node(b"")
             return _MemoryWritable(path, self._nodes[key], self._guard)
 
     def open_read(self, path: str) -> ReadableFile:
         """Open a file; its content stays readable when it is removed."""
-        with self._guard, _errors("open the file", path):
+        with self._guard, refusals("open the file", path):
             key = _absolute(path)
             if key in self._nodes:
                 return _MemoryReadable(path, self._nodes[key])
         if key in self._dirs:
-            raise StorageError(
-                f"{path}: is a directory, expected a regular file (S-1). Give the path of the file"
-                " itself.",
-                errno=errno.EINVAL,
-                path=path,
-            )
+            check_is_file(path, stat.S_IFDIR)
         raise CheckpointNotFoundError(f"{path}: there is no such file.")
 
     def rename(self, source: str, destination: str) -> None:
         """Give a file another name in the same directory, replacing what stands there."""
         action = f"rename the file to {posixpath.basename(destination)}"
-        with self._guard, _errors(action, source):
+        with self._guard, refusals(action, source):
             if _absolute(source) not in self._nodes:
-                raise _os_error(errno.ENOENT)
+                raise system_error(errno.ENOENT)
             key = _absolute(destination)
             self._need_dir(posixpath.dirname(key))
             if key in self._dirs:
-                raise _os_error(errno.EISDIR)
+                raise system_error(errno.EISDIR)
             self._nodes[key] = self._nodes.pop(_absolute(source))
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is no error."""
-        with self._guard, _errors("remove the file", path):
+        with self._guard, refusals("remove the file", path):
             if _absolute(path) in self._dirs:
-                raise _os_error(errno.EISDIR)
+                raise system_error(errno.EISDIR)
             self._nodes.pop(_absolute(path), None)
 
     def make_dirs(self, path: str, *, durable: bool) -> None:
         """Make a directory and its parents where missing."""
-        with self._guard, _errors("make the directory", path):
+        with self._guard, refusals("make the directory", path):
             self._add_dir(_absolute(path))
 
     def sync_dir(self, path: str) -> None:
         """Do nothing: memory is as durable as it gets."""
-        with self._guard, _errors("sync the directory", path):
+        with self._guard, refusals("sync the directory", path):
             self._need_dir(_absolute(path))
 
     def list_dir(self, path: str) -> list[str]:
         """Return the names in a directory, sorted."""
-        with self._guard, _errors("list the directory", path):
+        with self._guard, refusals("list the directory", path):
             key = _absolute(path)
             if key in self._nodes:
-                raise _os_error(errno.ENOTDIR)
+                raise system_error(errno.ENOTDIR)
             entries = [*self._nodes, *self._dirs]
             return sorted(
                 posixpath.basename(e) for e in entries if e != "/" and posixpath.dirname(e) == key
@@ -146,7 +145,7 @@ class MemoryStorage(Storage):
 
     def status(self, path: str) -> FileStatus | None:
         """Return what stands under a name."""
-        with self._guard, _errors("look at the file", path):
+        with self._guard, refusals("look at the file", path):
             key = _absolute(path)
             if key in self._dirs:
                 return FileStatus(is_file=False, is_dir=True, size=0, mtime=0.0, identity=(0,))
@@ -159,13 +158,28 @@ class MemoryStorage(Storage):
 
     def is_locked(self, path: str) -> bool:
         """Tell whether the file is open for writing, and locked."""
-        with self._guard, _errors("test the lock of the file", path):
+        with self._guard, refusals("test the lock of the file", path):
             node = self._nodes.get(_absolute(path))
             return node is not None and node.locked
 
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        """Take the lock of a file without waiting, and keep it."""
+        with self._guard, refusals("take the lock", path):
+            key = _absolute(path)
+            self._need_dir(posixpath.dirname(key))
+            if key in self._dirs:
+                check_is_file(path, stat.S_IFDIR)
+            node = self._nodes.get(key) or self._new_node(b"")
+            if node.locked:
+                raise in_use(path, decode_owner(bytes(node.data)), owner)
+            check_lock_file(path, bytes(node.data))
+            self._nodes[key] = node
+            node.data[:] = encode_owner(owner)
+            return _MemoryHeldLock(path, node, self._guard)
+
     @contextmanager
     def _locked_dir(self, path: str) -> Iterator[bool]:
-        with self._guard, _errors("lock the directory", path):
+        with self._guard, refusals("lock the directory", path):
             key = _absolute(path)
             self._need_dir(key)
             lock = self._dir_locks.setdefault(key, threading.Lock())
@@ -179,13 +193,13 @@ class MemoryStorage(Storage):
     def _add_dir(self, key: str) -> None:
         while key not in self._dirs:
             if key in self._nodes:
-                raise _os_error(errno.ENOTDIR)
+                raise system_error(errno.ENOTDIR)
             self._dirs.add(key)
             key = posixpath.dirname(key)
 
     def _need_dir(self, key: str) -> None:
         if key not in self._dirs:
-            raise _os_error(errno.ENOTDIR if key in self._nodes else errno.ENOENT)
+            raise system_error(errno.ENOTDIR if key in self._nodes else errno.ENOENT)
 
 
 class _MemoryWritable(WritableFile):
@@ -247,6 +261,31 @@ class _MemoryReadable(ReadableFile):
         self._node = None
 
 
+class _MemoryHeldLock(HeldLock):
+    """A lock that is held."""
+
+    def __init__(self, path: str, node: _Node, guard: threading.RLock) -> None:
+        self.path = path
+        self._node = node
+        self._guard = guard
+        self._finalizer = weakref.finalize(self, _unlock, node)
+        node.locked = True
+
+    @property
+    def inherited(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        with self._guard:
+            if self._finalizer.alive:
+                self._node.data.clear()
+                self._finalizer()
+
+
+def _unlock(node: _Node) -> None:
+    node.locked = False
+
+
 def _status(node: _Node) -> FileStatus:
     return FileStatus(
         is_file=True, is_dir=False, size=len(node.data), mtime=node.mtime, identity=(node.number,)
@@ -255,20 +294,5 @@ def _status(node: _Node) -> FileStatus:
 
 def _absolute(path: str) -> str:
     if "\0" in path:
-        raise _os_error(errno.EINVAL)
+        raise system_error(errno.EINVAL)
     return posixpath.normpath(posixpath.join("/", path))
-
-
-def _os_error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
-
-
-@contextmanager
-def _errors(action: str, path: str) -> Iterator[None]:
-    """Turn what would be the system's error into a `StorageError`."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise storage_error(error, action, path) from None

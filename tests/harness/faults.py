@@ -16,6 +16,7 @@ from checkpointable.errors import storage_error
 from checkpointable.storage.base import (
     Buffer,
     FileStatus,
+    HeldLock,
     ReadableFile,
     Storage,
     WritableFile,
@@ -95,6 +96,10 @@ class FaultyStorage(WrappedStorage):
 
     def lock_dir(self, path: str) -> AbstractContextManager[bool]:
         return self._locked_dir(path)
+
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        self.fault.strike("take the lock of", path)
+        return super().hold_lock(path, owner)
 
     def is_locked(self, path: str) -> bool:
         self.fault.strike("test the lock of", path)

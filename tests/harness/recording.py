@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import weakref
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from checkpointable.errors import StorageError
-from checkpointable.storage.base import Buffer, Storage, WritableFile, byte_views
+from checkpointable.storage.base import Buffer, HeldLock, Storage, WritableFile, byte_views
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.wrapping import WrappedFile, WrappedStorage
 
@@ -85,6 +86,20 @@ class Failed:
     value: int
 
 
+@attrs.frozen
+class Removing:
+    """The removal of the checkpoint at this prefix has begun."""
+
+    prefix: str
+
+
+@attrs.frozen
+class Removed:
+    """The removal of the checkpoint at this prefix returned: its caller counts on that."""
+
+    prefix: str
+
+
 Operation = (
     Create
     | Write
@@ -97,7 +112,12 @@ Operation = (
     | Started
     | Told
     | Failed
+    | Removing
+    | Removed
 )
+
+#: What the caller knows, as opposed to what happens on the disk.
+Mark = Started | Told | Failed | Removing | Removed
 
 
 class Killed(BaseException):
@@ -139,6 +159,7 @@ class RecordingStorage(WrappedStorage):
         self._fresh = itertools.count(len(self._numbers))
         self._left: int | None = None
         self._open: list[WritableFile] = []
+        self._held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
         RecordingStorage.made.append(self)
 
     def recording(self) -> Recording:
@@ -151,8 +172,8 @@ class RecordingStorage(WrappedStorage):
     def revive(self) -> None:
         """Let a new process begin: the locks of the dead one are free."""
         self._left = None
-        for file in self._open:
-            file.close()
+        for held in [*self._open, *self._held]:
+            held.close()
         self._open.clear()
 
     def create(self, path: str) -> WritableFile:
@@ -189,6 +210,13 @@ class RecordingStorage(WrappedStorage):
         self._step()
         super().sync_dir(path)
         self.log.append(SyncDir(_key(path)))
+
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        """Take a lock; the lock file is not recorded, for nothing depends on its content."""
+        self._step()
+        held = super().hold_lock(path, owner)
+        self._held.add(held)
+        return held
 
     def step(self, operation: Operation) -> None:
         """Record an operation of a file."""

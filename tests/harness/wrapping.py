@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from checkpointable.storage.base import Buffer, FileStatus, ReadableFile, Storage, WritableFile
+from checkpointable.storage.base import (
+    Buffer,
+    FileStatus,
+    HeldLock,
+    ReadableFile,
+    Storage,
+    WritableFile,
+)
 
 
 class WrappedFile(WritableFile):
@@ -64,6 +71,9 @@ class WrappedStorage(Storage):
 
     def lock_dir(self, path: str) -> AbstractContextManager[bool]:
         return self.inner.lock_dir(path)
+
+    def hold_lock(self, path: str, owner: str) -> HeldLock:
+        return self.inner.hold_lock(path, owner)
 
     def is_locked(self, path: str) -> bool:
         return self.inner.is_locked(path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from checkpointable.errors import CheckpointNotFoundError, StorageError
+from checkpointable.errors import CheckpointNotFoundError, DirectoryInUseError, StorageError
 from checkpointable.storage.base import Storage, read_all
 from checkpointable.storage.local import LocalStorage
 from checkpointable.storage.memory import MemoryStorage
@@ -227,3 +228,128 @@ def test_the_directory_lock_ends_with_an_error(storage: Storage, directory: str)
         assert held
     with pytest.raises(StorageError), storage.lock_dir(f"{directory}/missing"):
         pass
+
+
+OWNER = "pid 7 on host"
+
+
+def test_a_held_lock_excludes_others(storage: Storage, directory: str) -> None:
+    """Who comes second is told which lock is held, by whom and what to do, until it is free."""
+    path = f"{directory}/ckpt.lock"
+    first = storage.hold_lock(path, OWNER)
+    assert b"pid 7 on host\n" == read_all(storage, path)
+    assert storage.is_locked(path)
+    assert not first.inherited
+    with pytest.raises(DirectoryInUseError) as caught:
+        storage.hold_lock(path, "pid 8 on other")
+    expected = (
+        f"{path}: the lock of this name is held by pid 7 on host, expected it to be free. Close"
+        " the other manager or end its process, or use another name or another directory. Reading"
+        " needs no lock."
+    )
+    assert expected == str(caught.value)
+    assert b"pid 7 on host\n" == read_all(storage, path)
+    first.close()
+    first.close()
+    assert b"" == read_all(storage, path)
+    second = storage.hold_lock(path, "pid 8 on other")
+    first.close()
+    assert b"pid 8 on other\n" == read_all(storage, path)
+    assert storage.is_locked(path)
+    second.close()
+
+
+def test_a_held_lock_excludes_its_own_process(storage: Storage, directory: str) -> None:
+    """The same owner is refused too, and told that it is itself; other names are free."""
+    path = f"{directory}/ckpt.lock"
+    held = storage.hold_lock(path, OWNER)
+    with pytest.raises(DirectoryInUseError, match="7 on host, which is this very process, exp"):
+        storage.hold_lock(path, OWNER)
+    storage.hold_lock(f"{directory}/other.lock", OWNER).close()
+    held.close()
+
+
+def test_a_dropped_lock_is_free(storage: Storage, directory: str) -> None:
+    """A lock that is forgotten without being closed is free once it is collected."""
+    path = f"{directory}/ckpt.lock"
+    held = storage.hold_lock(path, OWNER)
+    del held
+    gc.collect()
+    assert not storage.is_locked(path)
+    storage.hold_lock(path, "pid 8").close()
+
+
+def test_what_a_dead_holder_wrote_does_not_matter(storage: Storage, directory: str) -> None:
+    """A lock file that nobody holds is taken and overwritten, whatever name is left in it."""
+    _put(storage, f"{directory}/ckpt.lock", b"pid 12345 on a host with a long name\n")
+    before = storage.status(f"{directory}/ckpt.lock")
+    held = storage.hold_lock(f"{directory}/ckpt.lock", OWNER)
+    assert b"pid 7 on host\n" == read_all(storage, f"{directory}/ckpt.lock")
+    held.close()
+    after = storage.status(f"{directory}/ckpt.lock")
+    assert before is not None
+    assert after is not None
+    assert before.identity[:2] == after.identity[:2]
+    assert ["ckpt.lock"] == storage.list_dir(directory)
+
+
+@pytest.mark.parametrize("content", [b"# dependencies\nnumpy\n", b"x" * 513])
+def test_a_file_of_something_else_is_no_lock(
+    storage: Storage, directory: str, content: bytes
+) -> None:
+    """What is no lock file (such as `poetry.lock`) is refused, and stays as it is, unlocked."""
+    path = f"{directory}/poetry.lock"
+    _put(storage, path, content)
+    with pytest.raises(StorageError, match="holds something else, expected an empty file or one"):
+        storage.hold_lock(path, OWNER)
+    assert content == read_all(storage, path)
+    assert not storage.is_locked(path)
+
+
+def test_an_owner_is_one_line(storage: Storage, directory: str) -> None:
+    """Whatever an owner is called, the file holds one printable line of at most 512 bytes."""
+    path = f"{directory}/ckpt.lock"
+    held = storage.hold_lock(path, "pid 7\non \x1b[31m" + "h" * 600)
+    expected = b"pid 7?on ?[31m" + b"h" * 497 + b"\n"
+    assert expected == read_all(storage, path)
+    assert 512 == len(expected)
+    with pytest.raises(DirectoryInUseError, match=r"held by pid 7\?on"):
+        storage.hold_lock(path, OWNER)
+    held.close()
+
+
+def test_a_lock_needs_its_directory(storage: Storage, directory: str) -> None:
+    """No lock is made where there is no directory, or where a directory stands."""
+    with pytest.raises(StorageError, match="could not take the lock: No such file or directory"):
+        storage.hold_lock(f"{directory}/missing/ckpt.lock", OWNER)
+    storage.make_dirs(f"{directory}/sub.lock", durable=False)
+    with pytest.raises(StorageError, match="is a directory, expected a regular file"):
+        storage.hold_lock(f"{directory}/sub.lock", OWNER)
+    with pytest.raises(StorageError):
+        storage.hold_lock("/a\0b", OWNER)
+
+
+def test_of_many_threads_one_gets_the_lock(storage: Storage, directory: str) -> None:
+    """Of threads that take a lock at the same moment, exactly one gets it, each time."""
+    path = f"{directory}/ckpt.lock"
+    barrier = threading.Barrier(4, timeout=30)
+    winners: list[int] = []
+
+    def race() -> None:
+        for number in range(10):
+            barrier.wait()
+            try:
+                held = storage.hold_lock(path, OWNER)
+            except DirectoryInUseError:
+                barrier.wait()
+            else:
+                winners.append(number)
+                barrier.wait()
+                held.close()
+
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert list(range(10)) == winners

@@ -1,0 +1,51 @@
+"""What the operating system refuses, in the words of the library."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from checkpointable.errors import StorageError, storage_error
+
+_KINDS: Final = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@contextmanager
+def refusals(action: str, path: str) -> Iterator[None]:
+    """Turn what the system raises into a `StorageError`."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(error, action, path) from error
+    except ValueError as error:  # a NUL, or half of a surrogate pair
+        raise storage_error(OSError(errno.EINVAL, str(error)), action, path) from error
+
+
+def check_is_file(path: str, mode: int) -> None:
+    """Refuse what is not a regular file (S-1)."""
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    raise StorageError(
+        f"{path}: is {kind}, expected a regular file (S-1). Give the path of the file itself.",
+        errno=errno.EINVAL,
+        path=path,
+    )
+
+
+def system_error(number: int) -> OSError:
+    """Return the error that the system would raise for a number."""
+    return OSError(number, os.strerror(number))
