@@ -133,7 +133,7 @@ class Keeper:
         return self._write_state(plan.deleted) + self._delete(plan.deleted)
 
     def _after(self, plan: RetentionPlan) -> Remembered:
-        """Return what is to be remembered once a plan is carried out; what has gone is forgotten."""
+        """Return what is to be remembered once a plan is carried out, of what is there."""
         newly = {files.split_number(path)[1] for path in plan.preserved}
         remembered, has = self._remembered, self.shelf.has
         return Remembered(

@@ -72,7 +72,7 @@ def _entries(state: CheckpointState) -> list[tuple[str, float | None]]:
 
 
 def _number(entry: str, name: str) -> int | None:
-    """Return the number of an entry that is called so; an absolute path is taken for a moved one."""
+    """Return the number of an entry that is called so; of an absolute path the end counts."""
     path = posixpath.normpath(entry)
     if not path.startswith("/") and "/" in path:
         return None

@@ -96,7 +96,7 @@ class CheckpointManager:
         keep    ckpt-4  one of the latest 2
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order of the reference
         self,
         checkpoint: Checkpoint,
         directory: PathLike,

@@ -58,14 +58,10 @@ def read_record(storage: Storage, path: str) -> Remembered | None:
     last = content["last_preserved"]
     if type(last) is not float or math.isnan(last):
         raise corrupt(path, "F-45", "last_preserved is no time", found=last)
-    return Remembered(
-        _numbers(path, content["pins"]), _numbers(path, content["preserved"]), last
-    )
+    return Remembered(_numbers(path, content["pins"]), _numbers(path, content["preserved"]), last)
 
 
-def write_record(
-    storage: Storage, path: str, remembered: Remembered, *, durable: bool
-) -> None:
+def write_record(storage: Storage, path: str, remembered: Remembered, *, durable: bool) -> None:
     """Replace the record; a crash leaves the old one or the new one.
 
     Raises:
