@@ -6,7 +6,7 @@ remembered, then comes the state file (a hint), and only then is anything delete
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -47,11 +47,9 @@ class Keeper:
         self._clock = clock
         self.shelf = Shelf(storage, files.in_directory(directory, settings.name), clock)
         self._record = record_file(self.shelf.prefix)
-        listed = listed_of(read_state(storage, directory), settings.name)
-        self.shelf.refresh(listed.times)
         #: What the record says; `None` if there is none that can be read.
         self._recorded: Remembered | None = None
-        self._remembered = self._recall(listed)
+        self._remembered = self._recall(listed_of(read_state(storage, directory), settings.name))
         for problem in self._mind_the_clock():
             warn(problem)
 
@@ -102,7 +100,7 @@ class Keeper:
         self._remembered = attrs.evolve(
             before,
             pins=before.pins | ({number} if pin else set()),
-            preserved=before.preserved - {number},
+            preserved={n: time for n, time in before.preserved.items() if n != number},
         )
         problems = self._mind_the_clock()
         problems += [f"{path} is saved, but {problem}" for problem in self._sweep(durable=durable)]
@@ -134,11 +132,11 @@ class Keeper:
 
     def _after(self, plan: RetentionPlan) -> Remembered:
         """Return what is to be remembered once a plan is carried out, of what is there."""
-        newly = {files.split_number(path)[1] for path in plan.preserved}
-        remembered, has = self._remembered, self.shelf.has
+        newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
+        pins, preserved = self._remembered.pins, {**self._remembered.preserved, **newly}
         return Remembered(
-            frozenset(n for n in remembered.pins if has(n)),
-            frozenset(n for n in {*remembered.preserved, *newly} if n is not None and has(n)),
+            frozenset(filter(self.shelf.has, pins)),
+            {number: time for number, time in preserved.items() if self.shelf.has(number)},
             plan.last_preserved,
         )
 
@@ -179,25 +177,28 @@ class Keeper:
         return self._clock() if status is None else status.mtime
 
     def _recall(self, listed: Listed) -> Remembered:
-        """Return what was remembered; where that is lost, what errs toward keeping."""
-        saved = self.shelf.saved
+        """Fill the shelf; return what was remembered or, if that is lost, what keeps more."""
+        damage = ""
         try:
             self._recorded = read_record(self._storage, self._record)
         except CorruptCheckpointError as error:
+            damage = error.message.rstrip(".")
+        recorded = self._recorded
+        self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
+        if recorded is not None:
+            return recorded
+        saved = self.shelf.saved
+        if damage:
             warn(
-                f"{error.message.rstrip('.')}. It says what is pinned and what is kept for good, so"
-                f" now all {len(saved)} checkpoints of {self.shelf.prefix} count as pinned. Unpin"
-                " those that need not be kept."
+                f"{damage}. It says what is pinned and what is kept for good, so now all"
+                f" {len(saved)} checkpoints of {self.shelf.prefix} count as pinned. Unpin those"
+                " that need not be kept."
             )
-            numbers = frozenset(self._numbers(saved))
-            return Remembered(numbers, frozenset(), self._since(listed))
-        if self._recorded is not None:
-            return self._recorded
-        preserved: set[int] = set()
-        if listed.last_preserved is not None:
-            old = [s for s in saved if s.time <= listed.last_preserved]
-            preserved = self._numbers(old) - listed.times.keys()
-        return Remembered(frozenset(), frozenset(preserved), self._since(listed))
+            return Remembered(frozenset(self._times(saved)), {}, self._since(listed))
+        last = listed.last_preserved
+        old = [] if last is None else [s for s in saved if s.time <= last]
+        preserved = {n: time for n, time in self._times(old).items() if n not in listed.times}
+        return Remembered(frozenset(), preserved, self._since(listed))
 
     def _since(self, listed: Listed) -> float:
         """Return the time that the rule of hours begins with, where it is not remembered."""
@@ -206,9 +207,10 @@ class Keeper:
         # Before all that is there, so that the oldest counts; and else a moment ago.
         return 0.0 if self.shelf.saved else self._clock() - 1
 
-    def _numbers(self, saved: list[Saved] | tuple[Saved, ...]) -> set[int]:
-        found = (files.split_number(s.prefix)[1] for s in saved)
-        return {number for number in found if number is not None}
+    def _times(self, saved: Iterable[Saved]) -> dict[int, float]:
+        """Return the times of checkpoints by their numbers."""
+        found = ((files.split_number(s.prefix)[1], s.time) for s in saved)
+        return {number: time for number, time in found if number is not None}
 
     def _mind_the_clock(self) -> list[str]:
         """Begin anew where the clock was set back; return what to say about it."""

@@ -6,6 +6,7 @@ Without it pins would be forgotten, and so would which checkpoints are kept for 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -26,12 +27,12 @@ class Remembered:
 
     Attributes:
         pins: those that the user has pinned.
-        preserved: those that the rule of hours keeps for good.
+        preserved: those that the rule of hours keeps for good, each with its time.
         last_preserved: when the last of these was saved, or since when there could be one.
     """
 
     pins: frozenset[int] = frozenset()
-    preserved: frozenset[int] = frozenset()
+    preserved: Mapping[int, float] = attrs.field(factory=dict)
     last_preserved: float = 0.0
 
 
@@ -54,11 +55,17 @@ def read_record(storage: Storage, path: str) -> Remembered | None:
         return None
     content = decode_record_file(data, _KIND, path)
     if type(content) is not dict or content.keys() != {"pins", "preserved", "last_preserved"}:
-        raise corrupt(path, "F-45", "the fields are wrong")
-    last = content["last_preserved"]
-    if type(last) is not float or math.isnan(last):
-        raise corrupt(path, "F-45", "last_preserved is no time", found=last)
-    return Remembered(_numbers(path, content["pins"]), _numbers(path, content["preserved"]), last)
+        raise corrupt(path, "F-44", "the fields are wrong")
+    pins, preserved, last = content["pins"], content["preserved"], content["last_preserved"]
+    if type(pins) is not list or not all(map(_is_number, pins)):
+        raise corrupt(path, "F-44", "the pins are no list of checkpoint numbers", found=pins)
+    if type(preserved) is not dict or not all(map(_is_number, preserved)):
+        raise corrupt(path, "F-44", "what is kept for good has no numbers", found=preserved)
+    if not all(
+        type(time) is float and not math.isnan(time) for time in (last, *preserved.values())
+    ):
+        raise corrupt(path, "F-44", "a time is no time", found=(last, preserved))
+    return Remembered(frozenset(pins), preserved, last)
 
 
 def write_record(storage: Storage, path: str, remembered: Remembered, *, durable: bool) -> None:
@@ -70,7 +77,7 @@ def write_record(storage: Storage, path: str, remembered: Remembered, *, durable
     """
     content = {
         "pins": sorted(remembered.pins),
-        "preserved": sorted(remembered.preserved),
+        "preserved": dict(sorted(remembered.preserved.items())),
         "last_preserved": remembered.last_preserved,
     }
     with storage.lock_dir(files.split_path(path)[0]) as locked:
@@ -78,7 +85,5 @@ def write_record(storage: Storage, path: str, remembered: Remembered, *, durable
         replace_file(storage, path, data, durable=durable, locked=locked)
 
 
-def _numbers(path: str, found: Any) -> frozenset[int]:
-    if type(found) is not list or not all(type(n) is int and n >= 0 for n in found):
-        raise corrupt(path, "F-45", "expected a list of checkpoint numbers", found=found)
-    return frozenset(found)
+def _is_number(found: Any) -> bool:
+    return type(found) is int and found >= 0

@@ -7,7 +7,7 @@ Nothing is owned, and so nothing is ever deleted, that has not the stamp of a ma
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -60,7 +60,11 @@ class Shelf:
         """Tell whether there is a checkpoint of this number, whoever owns it."""
         return self.path(number) in self._seen
 
-    def refresh(self, listed: Mapping[int, float | None] | None = None) -> None:
+    def refresh(
+        self,
+        listed: Mapping[int, float | None] | None = None,
+        times: Mapping[int, float] | None = None,
+    ) -> None:
         """Look at the directory again: what has come, what has gone, what was replaced.
 
         What has come stands where its time says; of what was replaced by a checkpoint of the same
@@ -68,11 +72,12 @@ class Shelf:
 
         Args:
             listed: numbers, and times where known, of those whose order is known.
+            times: of those whose time alone is known.
 
         Raises:
             StorageError: the directory cannot be read.
         """
-        listed = listed or {}
+        listed, times = listed or {}, times or {}
         present = {
             found.prefix: (number, found)
             for number, found in numbered_checkpoints(self._storage, self.prefix).items()
@@ -92,7 +97,8 @@ class Shelf:
             elif before is not None:
                 owned[path] = described(before, number, stamp)
             else:
-                new[number] = described(self._found(found, listed.get(number)), number, stamp)
+                time = listed.get(number, times.get(number))
+                new[number] = described(self._found(found, time), number, stamp)
         kept = [owned[s.prefix] for s in self.saved if s.prefix in owned]
         kept += [new.pop(number) for number in listed if number in new]
         self.saved = tuple(_merged(kept, new.values()))
@@ -139,15 +145,26 @@ def described(saved: Saved, number: int, stamp: Stamp) -> Saved:
     return attrs.evolve(saved, step=step, metrics=stamp.metrics)
 
 
-def _merged(ordered: Iterable[Saved], others: Iterable[Saved]) -> list[Saved]:
+def _merged(ordered: Sequence[Saved], others: Iterable[Saved]) -> list[Saved]:
     """Put checkpoints of unknown order among those of known order.
 
-    Each stands after the last that is not younger, so that in doubt it counts as new.
+    Among themselves their times decide. Each stands after the last that is not younger and has a
+    lower number: times alone are not trusted, because a copy of the directory may have made all
+    files anew.
     """
-    merged = list(ordered)
-    for other in sorted(others, key=lambda s: (s.time, files.split_number(s.prefix)[1] or 0)):
-        place = len(merged)
-        while place and merged[place - 1].time > other.time:
+    ages = [_age(s) for s in ordered]
+    places: list[list[Saved]] = [[] for _ in range(len(ages) + 1)]
+    for other in sorted(others, key=_age):
+        time, number = _age(other)
+        place = len(ages)
+        while place and (ages[place - 1][0] > time or ages[place - 1][1] > number):
             place -= 1
-        merged.insert(place, other)
+        places[place].append(other)
+    merged = places[0]
+    for saved, after in zip(ordered, places[1:], strict=True):
+        merged += [saved, *after]
     return merged
+
+
+def _age(saved: Saved) -> tuple[float, int]:
+    return saved.time, files.split_number(saved.prefix)[1] or 0
