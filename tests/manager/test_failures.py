@@ -6,11 +6,14 @@ import errno
 import warnings
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 import checkpointable as ckpt
 from checkpointable.directory.latest import checkpoint_exists as exists
+from checkpointable.storage.base import Storage
 from tests.harness.faults import Fault, FaultyStorage
+from tests.harness.wrapping import WrappedStorage
 from tests.manager.managers import DIRECTORY, World
 
 NEVER = 10**9
@@ -100,6 +103,44 @@ def test_a_fault_at_any_operation_of_a_save(
     figures[f"faults in a managed save (sticky={sticky}, interrupt={interrupt})"] = (
         f"{count} operations, {outcomes}"
     )
+
+
+class WatchingStorage(WrappedStorage):
+    """A storage that looks at what is there after every change of names."""
+
+    def __init__(self, inner: Storage) -> None:
+        super().__init__(inner)
+        self.looks = 0
+        self.was_there: set[str] = set()
+
+    def rename(self, source: str, destination: str) -> None:
+        super().rename(source, destination)
+        self.look()
+
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        self.look()
+
+    def look(self) -> None:
+        names = self.inner.list_dir(DIRECTORY)
+        prefixes = [n.removesuffix(".index") for n in names if n.endswith(".index")]
+        whole = {n for n in prefixes if exists(f"{DIRECTORY}/{n}", storage=self.inner)}
+        assert {*prefixes} == whole
+        assert whole or not self.was_there
+        self.was_there, self.looks = whole, self.looks + 1
+
+
+def test_at_every_moment_there_is_a_whole_checkpoint() -> None:
+    """With one to keep, and numbers saved again, the directory is never without one."""
+    world = World(max_to_keep=1)
+    watching = WatchingStorage(world.storage)
+    world.storage = watching
+    world.restart()
+    for number in (3, 3, 1, 1, 2, 3, 3):
+        world.checkpoint.x = np.full(2000, world.checkpoint.save_counter.value)
+        world.manager.save(number)
+        assert {f"ckpt-{number}"} == watching.was_there
+    assert watching.looks > 30
 
 
 def test_a_state_file_that_cannot_be_written_is_told() -> None:
