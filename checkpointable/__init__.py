@@ -37,6 +37,7 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.manager.manager import CheckpointManager
 from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.name_based.meta_graph import MetaGraphDef
@@ -58,6 +59,7 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.retention.plan import Decision, RetentionPlan
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
@@ -80,6 +82,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
     "CheckpointState",
@@ -87,6 +90,7 @@ __all__ = [
     "CheckpointWarning",
     "CheckpointableSaver",
     "CorruptCheckpointError",
+    "Decision",
     "Difference",
     "DirectoryInUseError",
     "Entry",
@@ -105,6 +109,7 @@ __all__ = [
     "PythonState",
     "Report",
     "RestoreOptions",
+    "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
     "Session",
