@@ -7,8 +7,18 @@ from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
-from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.checkpoint_state import (
+    get_checkpoint_state,
+    update_checkpoint_state,
+)
+from checkpointable.directory.latest import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    latest_checkpoint,
+)
 from checkpointable.directory.removal import remove_checkpoint
+from checkpointable.directory.state_file import CheckpointState
+from checkpointable.directory.watching import checkpoints_iterator, wait_for_new_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -27,6 +37,7 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.manager.manager import CheckpointManager
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
@@ -52,6 +63,7 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.retention.plan import Decision, RetentionPlan
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
@@ -75,12 +87,15 @@ __all__ = [
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointState",
     "CheckpointView",
     "CheckpointWarning",
     "CheckpointableSaver",
     "CorruptCheckpointError",
+    "Decision",
     "Difference",
     "DirectoryInUseError",
     "Entry",
@@ -99,6 +114,7 @@ __all__ = [
     "PythonState",
     "Report",
     "RestoreOptions",
+    "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
     "SaveSpec",
@@ -120,8 +136,11 @@ __all__ = [
     "Variable",
     "ViewDifference",
     "checkpoint_exists",
+    "checkpoints_iterator",
     "diff",
     "export_meta_graph",
+    "get_checkpoint_mtimes",
+    "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
     "init_from_checkpoint",
@@ -134,5 +153,7 @@ __all__ = [
     "register_adapter",
     "remove_checkpoint",
     "tracked",
+    "update_checkpoint_state",
     "verify",
+    "wait_for_new_checkpoint",
 ]

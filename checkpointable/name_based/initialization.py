@@ -30,12 +30,12 @@ from checkpointable.restore.by_name import (
     require_fit,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.report import Report
 from checkpointable.storage.base import PathLike
 from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable, Variable
-from checkpointable.trackable.partitioned import slice_of
 
 #: Keys of the save counter, which is the library's own.
 _COUNTER: Final = (SAVE_COUNTER, attribute_key(SAVE_COUNTER, VARIABLE_VALUE))
@@ -101,10 +101,11 @@ def init_from_checkpoint(
     source = open_checkpoint(LOCAL, resolve(path))
     is_kept = False
     try:
-        assignment = _Assignment(source, pool)
-        for key, value in pairs:
-            assignment.add(key, value)
-        report, is_kept = assignment.carry_out()
+        with without_collections():
+            assignment = _Assignment(source, pool)
+            for key, value in pairs:
+                assignment.add(key, value)
+            report, is_kept = assignment.carry_out()
     finally:
         if not is_kept:
             source.close()
@@ -268,7 +269,7 @@ def _pairs(assignment_map: Any) -> list[tuple[Any, Any]]:
 
 def _target(variable: Variable, label: str, key: str) -> NamedTarget:
     """Return what gives a Variable the tensor of a key."""
-    whole, shape = slice_of(variable), variable.shape
+    whole, shape = variable.save_slice, variable.shape
     part = None if whole is None else whole.within(shape)
     shape = shape if whole is None else whole.full_shape
     array, given = variable.storage_array, variable.mark_initialized

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from checkpointable.graph.walk import walk
+from checkpointable.restore.by_name import stored_name
 from checkpointable.session.graph import get_default_graph
 from checkpointable.trackable.base import Trackable, Variable
-from checkpointable.trackable.partitioned import slice_of, stored_name
 
 
 class VariablePool:
@@ -82,7 +82,7 @@ def parts_of_one(key: str, given: Sequence[Any]) -> Sequence[Variable]:
                 f"assignment_map: {key!r} stands against a list that holds a"
                 f" {type(part).__qualname__}, expected parts made by partitioned_variables()"
             )
-    slices = [slice_of(part) for part in given]
+    slices = [part.save_slice for part in given]
     wholes = {(part.full_name, part.full_shape) for part in slices if part is not None}
     if len(wholes) != 1 or None in slices:
         raise ValueError(

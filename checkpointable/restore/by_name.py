@@ -28,10 +28,12 @@ from checkpointable.restore.fetching import (
     check_every_byte,
     fetch_values,
     overwrite,
+    without_collections,
 )
 from checkpointable.restore.fit import Misfit, describe, fit_tensor
 from checkpointable.restore.plan import Give
 from checkpointable.restore.report import Report
+from checkpointable.trackable.base import Variable
 
 #: How many names a message lists.
 _SHOWN: Final = 10
@@ -105,6 +107,12 @@ class NameMatch:
         )
 
 
+def stored_name(variable: Variable) -> str | None:
+    """Return the name that a Variable goes by in name-based checkpoints: of a part, the whole's."""
+    part = variable.save_slice
+    return variable.name if part is None else part.full_name
+
+
 def restore_by_name(
     source: CheckpointSource,
     targets: Iterable[NamedTarget],
@@ -134,11 +142,12 @@ def restore_by_name(
         CorruptCheckpointError: the files are damaged; its report lists what was assigned.
     """
     options = RestoreOptions(shapes=shapes, casting=casting, verify=verify)
-    match = match_by_name(source, targets, options, remedy=_REMEDY)
-    if match.missing:
-        raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
-    require_fit(match)
-    give_by_name(match, verify=verify, one_by_one=one_by_one)
+    with without_collections():
+        match = match_by_name(source, targets, options, remedy=_REMEDY)
+        if match.missing:
+            raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
+        require_fit(match)
+        give_by_name(match, verify=verify, one_by_one=one_by_one)
     return match.report(target for target, _ in match.matched)
 
 

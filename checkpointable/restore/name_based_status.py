@@ -30,6 +30,7 @@ from checkpointable.restore.by_name import (
     require_fit,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.named_objects import (
     NamedObjects,
@@ -98,7 +99,8 @@ class NameBasedSaverStatus(LoadStatus):
         What matched is `pending` until it was given its value by this restore or by a later one.
         """
         self.settle()
-        found, values, match = self._match()
+        with without_collections():
+            found, values, match = self._match()
         matched = [values[target] for target, _ in match.matched]
         later = {id(value) for value in found.values if self._is_given_later(value.live)}
         given = later | {id(value) for value in matched if self._is_noted(value.live)}
@@ -171,7 +173,7 @@ class NameBasedSaverStatus(LoadStatus):
             CorruptCheckpointError: the files are damaged; its report lists what was assigned.
         """
         self.settle()
-        with waiting.quiet():
+        with waiting.quiet(), without_collections():
             self._run(session)
         self.settle()
         return self
@@ -225,7 +227,8 @@ class NameBasedSaverStatus(LoadStatus):
             return []
         value = NamedValue(SAVE_COUNTER, SAVE_COUNTER, counter)
         target = target_of(value, lambda _: None, _Puts().put, None)
-        return list(match_by_name(self._source, [target]).matched)
+        names = {SAVE_COUNTER: self._source.names.get(SAVE_COUNTER, ())}
+        return list(match_by_name(self._source, [target], names=names).matched)
 
     def _note(self, live: Any) -> None:
         """Note that a Variable, an array or a scalar was given its value."""
@@ -361,6 +364,7 @@ class _Puts:
         text = f"{source}: objects refused stored values; all others were given."
         error = IncompatibleCheckpointError("\n  ".join([text, *lines]))
         error.__cause__ = self.refused[0][1]
+        self.refused.clear()  # else the cause would keep itself alive
         return error
 
     def _call(self, path: str, action: Callable[[], None]) -> bool:

@@ -18,7 +18,7 @@ from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.books import Roots
-from checkpointable.restore.by_name import NamedTarget
+from checkpointable.restore.by_name import NamedTarget, stored_name
 from checkpointable.restore.entries import Entry
 from checkpointable.restore.giving import own_names
 from checkpointable.restore.places import Names, Place, find
@@ -27,7 +27,6 @@ from checkpointable.restore.stored import CONTAINERS
 from checkpointable.session.session import Session, session_of
 from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind
-from checkpointable.trackable.partitioned import slice_of, stored_name
 from checkpointable.trackable.registry import own_tensors
 
 #: What a name-based checkpoint never holds: it has tensors under names, and nothing else.
@@ -148,7 +147,7 @@ def target_of(
         array, arrived = partial(_itself, live), partial(given, live)
     else:
         array, arrived = _replacing(value, given, put)
-    whole = slice_of(live) if isinstance(live, Variable) else None
+    whole = live.save_slice if isinstance(live, Variable) else None
     shape, part = like.shape, None
     if whole is not None:
         shape, part = whole.full_shape, whole.within(like.shape)

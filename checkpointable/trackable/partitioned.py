@@ -175,14 +175,3 @@ def _initializers(
     array = np.empty(whole.shape, whole.dtype)
     overwrite(array, cast(npt.ArrayLike, initializer), f"the partitioned variable {name!r}")
     return [array[tuple(map(slice, offset, np.add(offset, size)))] for offset, size in boxes]
-
-
-def slice_of(variable: Variable) -> SaveSlice | None:
-    """Return which part of a larger tensor a Variable is; `None` if it is none."""
-    return variable.save_slice if isinstance(variable, VariablePart) else None
-
-
-def stored_name(variable: Variable) -> str | None:
-    """Return the name that a Variable has in name-based checkpoints: of a part, the whole's."""
-    part = slice_of(variable)
-    return variable.name if part is None else part.full_name

@@ -197,6 +197,16 @@ class TestNames:
         assert 0 == slot[0]
         assert 2 == len(status.report().skipped)
 
+    def test_parts_get_their_parts(self, tmp_path):
+        """Partitioned variables go by the name of the whole, in any slicing (R-32)."""
+        path = write_named(tmp_path / "named", {"table": np.arange(10.0).reshape(5, 2)})
+        for counts in ((2, 1), (1, 2)):
+            parts = ckpt.partitioned_variables((5, 2), counts, dtype=float, name="table")
+            status = ckpt.Checkpoint(parts=parts).restore(path).run_restore_ops()
+            status.assert_consumed()
+            whole = np.concatenate([p.value for p in parts], axis=counts.index(2))
+            assert np.arange(10.0).reshape(5, 2).tolist() == whole.tolist()
+
     def test_plain_values_and_what_saves_itself_are_skipped(self, tmp_path):
         """A name-based checkpoint has nothing for them, so no assertion fails (R-34)."""
 
