@@ -27,8 +27,12 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.meta_graph import MetaGraphDef
+from checkpointable.name_based.saveable import SaveableObject, SaveSpec
+from checkpointable.name_based.saver import Saver
+from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -63,6 +67,7 @@ register_standard_adapters()
 
 __all__ = [
     "Adapter",
+    "BulkSaverBuilder",
     "ChangedValue",
     "Checkpoint",
     "CheckpointError",
@@ -93,6 +98,11 @@ __all__ = [
     "RestoreOptions",
     "SaveOptions",
     "SaveSlice",
+    "SaveSpec",
+    "SaveableObject",
+    "Saver",
+    "SaverBuilder",
+    "SaverDef",
     "Session",
     "SlotTrackable",
     "StorageError",
