@@ -29,6 +29,7 @@ from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.importing import import_meta_graph
 from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.name_based.saveable import SaveableObject, SaveSpec
 from checkpointable.name_based.saver import Saver
@@ -121,6 +122,7 @@ __all__ = [
     "export_meta_graph",
     "get_default_graph",
     "get_default_session",
+    "import_meta_graph",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -13,6 +13,7 @@ import numpy as np
 
 from checkpointable.bundle import files
 from checkpointable.directory.numbers import commit_status
+from checkpointable.errors import CheckpointError, warn
 from checkpointable.name_based.arguments import (
     check_no_collision,
     checked_session,
@@ -28,7 +29,11 @@ from checkpointable.name_based.builder import (
     options_for,
     recorded_work,
 )
+from checkpointable.name_based.describing import items_of
+from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.keeping import Keeping, Place
+from checkpointable.name_based.meta_graph import MetaGraphDef
+from checkpointable.name_based.meta_graph_file import debug_file
 from checkpointable.name_based.saveables import (
     VarList,
     graph_of,
@@ -290,7 +295,8 @@ class Saver:
             return None
         path = self._work.save(session, prefix)
         if write_meta_graph and self._graph is not None:
-            ...
+            file = f"{files.without_pattern(path)}.{suffix}"
+            self._write_meta_graph(file, strip_default_attrs, save_debug_info)
         if write_state:
             directory = files.split_path(prefix)[0]
             sides = partial(_side_files, suffix)
@@ -377,6 +383,55 @@ class Saver:
         found = [(p, commit_status(self._storage, files.without_pattern(p))) for p in paths]
         self._keeping.assume(Saved(p, status.mtime) for p, status in found if status is not None)
 
+    def export_meta_graph(  # noqa: PLR0917  # the order of the reference document
+        self,
+        filename: PathLike | None = None,
+        collection_list: Sequence[str] | None = None,
+        as_text: bool = False,
+        export_scope: str | None = None,
+        clear_devices: bool = False,
+        clear_extraneous_savers: bool = False,
+        strip_default_attrs: bool = False,
+        save_debug_info: bool = False,
+    ) -> MetaGraphDef:
+        """Describe this saver and its graph, and write that to a file if one is named.
+
+        Args:
+            filename: the file to write; `None`: none. The arguments are those of
+                `checkpointable.export_meta_graph`.
+            collection_list: describe only these collections; by default all.
+            as_text: write JSON text instead of the binary form.
+            export_scope: describe only variables under this scope, and take it off their names.
+            clear_devices: leave out the devices of the variables.
+            clear_extraneous_savers: leave other savers out of the collections.
+            strip_default_attrs: leave fields at their default out of the file.
+            save_debug_info: write another file that says what line led to each variable.
+
+        Returns:
+            the description, from which `import_meta_graph` rebuilds variables and saver.
+
+        Raises:
+            RuntimeError: in eager execution, where there is no graph; or `build()` was not called.
+            CheckpointExistsError, NotCheckpointableError, StorageError, TypeError, ValueError: as
+                `checkpointable.export_meta_graph`.
+        """
+        self._check_built()
+        return export_meta_graph(
+            filename,
+            collection_list=collection_list,
+            as_text=as_text,
+            export_scope=export_scope,
+            clear_devices=clear_devices,
+            clear_extraneous_savers=clear_extraneous_savers,
+            strip_default_attrs=strip_default_attrs,
+            save_debug_info=save_debug_info,
+            graph=self._graph,
+            saver_def=self._saver_def,
+            items=items_of(() if self._work is None else self._work.saveables),
+            durable=self._options.durable,
+            storage=self._storage,
+        )
+
     def as_saver_def(self) -> SaverDef:
         """Return this saver written down: its settings, and the names of its operations if any.
 
@@ -460,6 +515,15 @@ class Saver:
     def _session(self, sess: Any) -> Session | None:
         return None if self._graph is None else checked_session(sess, self._graph)
 
+    def _write_meta_graph(self, file: str, strip_default_attrs: bool, debug_info: bool) -> None:
+        """Write the meta graph beside a checkpoint that is saved already."""
+        try:
+            self.export_meta_graph(
+                file, strip_default_attrs=strip_default_attrs, save_debug_info=debug_info
+            )
+        except CheckpointError as error:
+            warn(f"the checkpoint is saved, but not its meta graph: {error}")
+
     def _prefix(self, session: Session | None, save_path: str, global_step: Any) -> str:
         """Return the prefix of a checkpoint, with the number of the step if there is one."""
         if global_step is None:
@@ -474,7 +538,8 @@ class Saver:
 
 def _side_files(suffix: str, prefix: str) -> Sequence[str]:
     """Return the files that go with a checkpoint: its meta graph, and what belongs to that."""
-    return f"{prefix}.{suffix}", f"{prefix}_debug.{suffix}"
+    file = f"{prefix}.{suffix}"
+    return file, debug_file(file)
 
 
 def _check_list(argument: str, value: object) -> None:
