@@ -40,6 +40,7 @@ from checkpointable.graph.view import TrackableView
 from checkpointable.manager.manager import CheckpointManager
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.importing import import_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.name_based.saveable import SaveableObject, SaveSpec
@@ -143,6 +144,7 @@ __all__ = [
     "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
+    "import_meta_graph",
     "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, final
 import numpy as np
 
 from checkpointable.bundle import files
+from checkpointable.errors import CheckpointError, warn
 from checkpointable.name_based.arguments import (
     check_no_collision,
     checked_session,
@@ -28,6 +29,7 @@ from checkpointable.name_based.builder import (
 )
 from checkpointable.name_based.keeping import Keeping, Place
 from checkpointable.name_based.last_checkpoints import LastCheckpoints
+from checkpointable.name_based.meta_graph_file import debug_file
 from checkpointable.name_based.saveables import (
     VarList,
     graph_of,
@@ -37,6 +39,7 @@ from checkpointable.name_based.saveables import (
 )
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import SaverWork
+from checkpointable.name_based.written_down import WrittenDown
 from checkpointable.options import SaveOptions
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session
@@ -50,7 +53,7 @@ _DIGITS: Final = 8
 
 
 @final
-class Saver(LastCheckpoints):
+class Saver(LastCheckpoints, WrittenDown):
     """Saves and restores Variables by their global names, and looks after the last few saves.
 
     A checkpoint maps names to values; the object graph of the program plays no part. Where objects
@@ -180,8 +183,7 @@ class Saver(LastCheckpoints):
             storage,
             clock,
         )
-        #: What save and restore do; `None` before it is built, and if there is nothing to save.
-        self._work: SaverWork | None = None
+        self._work = None
         self._is_built = False
         self._graph = self._find_graph()
         if self._graph is None:
@@ -279,18 +281,19 @@ class Saver(LastCheckpoints):
         When the call returns, the checkpoint survives a power cut (unless `options.durable` is
         `False`). Whatever goes wrong after that is told in a `CheckpointWarning`.
         """
-        self._check_built()
+        sharded = self.as_saver_def().sharded
         state_file = state_file_name(latest_filename)
         suffix = checked_suffix(meta_graph_suffix)
         session = self._session(sess)
         with nullcontext() if session is None else session.as_default():
             prefix = path_text(save_path) + self._number(global_step)
-        check_no_collision(state_file, prefix, sharded=self._saver_def.sharded)
+        check_no_collision(state_file, prefix, sharded=sharded)
         if self._work is None:
             return None
         path = self._work.save(session, prefix)
         if write_meta_graph and self._graph is not None:
-            ...
+            file = f"{files.without_pattern(path)}.{suffix}"
+            self._write_meta_graph(file, strip_default_attrs, save_debug_info)
         if write_state:
             directory = files.split_path(prefix)[0]
             sides = partial(_side_files, suffix)
@@ -317,7 +320,7 @@ class Saver(LastCheckpoints):
             TypeError: while a graph is built, `sess` is no Session.
             ValueError: `save_path` is `None`, or there is no checkpoint.
         """
-        self._check_built()
+        self.as_saver_def()  # Not before it is built.
         session = self._session(sess)
         if save_path is None:
             raise ValueError(
@@ -326,29 +329,6 @@ class Saver(LastCheckpoints):
             )
         if self._work is not None:
             self._work.restore(session, path_text(save_path))
-
-    def as_saver_def(self) -> SaverDef:
-        """Return this saver written down: its settings, and the names of its operations if any.
-
-        Raises:
-            RuntimeError: `build()` was not called.
-        """
-        self._check_built()
-        return self._saver_def
-
-    def to_proto(self, export_scope: str | None = None) -> SaverDef | None:
-        """Return this saver written down, as it would be in a part of the graph.
-
-        Args:
-            export_scope: the name scope of that part, which is left out of the names.
-
-        Returns:
-            a `SaverDef`; `None` if the operations are outside of that scope.
-
-        Raises:
-            RuntimeError: `build()` was not called.
-        """
-        return self.as_saver_def().outside(export_scope)
 
     @classmethod
     def from_proto(cls, saver_def: SaverDef, import_scope: str | None = None) -> Self:
@@ -391,15 +371,17 @@ class Saver(LastCheckpoints):
             )
         self._is_built = True
 
-    def _check_built(self) -> None:
-        if not self._is_built:
-            raise RuntimeError(
-                "the Saver is not built yet: it was made with defer_build=True. Call build() before"
-                " it is used."
-            )
-
     def _session(self, sess: Any) -> Session | None:
         return None if self._graph is None else checked_session(sess, self._graph)
+
+    def _write_meta_graph(self, file: str, strip_default_attrs: bool, debug_info: bool) -> None:
+        """Write the meta graph beside a checkpoint that is saved already."""
+        try:
+            self.export_meta_graph(
+                file, strip_default_attrs=strip_default_attrs, save_debug_info=debug_info
+            )
+        except CheckpointError as error:
+            warn(f"the checkpoint is saved, but not its meta graph: {error}")
 
     def _number(self, global_step: Any) -> str:
         """Return what a step adds to the name of a checkpoint."""
@@ -414,4 +396,5 @@ class Saver(LastCheckpoints):
 
 def _side_files(suffix: str, prefix: str) -> Sequence[str]:
     """Return the files that go with a checkpoint: its meta graph, and what belongs to that."""
-    return f"{prefix}.{suffix}", f"{prefix}_debug.{suffix}"
+    file = f"{prefix}.{suffix}"
+    return file, debug_file(file)
