@@ -37,6 +37,10 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.manager.manager import CheckpointManager
+from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.initialization import init_from_checkpoint
+from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -48,12 +52,14 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.retention.plan import Decision, RetentionPlan
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
@@ -76,6 +82,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
     "CheckpointState",
@@ -83,6 +90,7 @@ __all__ = [
     "CheckpointWarning",
     "CheckpointableSaver",
     "CorruptCheckpointError",
+    "Decision",
     "Difference",
     "DirectoryInUseError",
     "Entry",
@@ -91,14 +99,17 @@ __all__ = [
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
+    "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
     "PythonState",
     "Report",
     "RestoreOptions",
+    "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
     "Session",
@@ -117,10 +128,12 @@ __all__ = [
     "checkpoint_exists",
     "checkpoints_iterator",
     "diff",
+    "export_meta_graph",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",
