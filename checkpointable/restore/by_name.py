@@ -216,12 +216,12 @@ def require_fit(match: NameMatch) -> None:
     """
     if not match.mismatched:
         return
-    lines = [f"{entry.path}: {entry.reason}" for entry in match.mismatched[: 2 * _SHOWN]]
-    if len(match.mismatched) > 1:
-        count = f"{len(match.mismatched):,} values of {match.source.path} do not fit"
-        lines.insert(0, f"{count}; nothing was assigned")
-    if len(match.mismatched) > 2 * _SHOWN:
-        lines.append(f"... and {len(match.mismatched) - 2 * _SHOWN:,} more")
+    count = len(match.mismatched)
+    values = "1 value does" if count == 1 else f"{count:,} values do"
+    lines = [f"{match.source.path}: {values} not fit; nothing was assigned."]
+    lines += [f"{entry.path}: {entry.reason}" for entry in match.mismatched[: 2 * _SHOWN]]
+    if count > 2 * _SHOWN:
+        lines.append(f"... and {count - 2 * _SHOWN:,} more")
     raise IncompatibleCheckpointError(
         "\n  ".join(lines), mismatches=tuple(match.mismatched)
     ).with_report(match.report())
