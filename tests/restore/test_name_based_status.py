@@ -348,6 +348,12 @@ class TestOptions:
             assert ([1, 2], 0) == (live.a.kernel.value.tolist(), live.a.bias[0])
             assert {"a/bias", "other"} == {*paths(status.report().skipped)}
 
+    def test_with_only_no_name_is_unused(self, path):
+        """Stored names have no paths, so what `only` does not ask for counts as left out (R-36)."""
+        live = ckpt.Checkpoint(kernel=variable(0, 0, name="layer/w"))
+        live.restore(path, only="kernel").run_restore_ops().assert_consumed()
+        assert [1, 2] == live.kernel.value.tolist()
+
     def test_rename_says_which_name_a_path_has(self, path):
         """A path of the program is given the tensor of another name (R-36)."""
         live = Node(new=variable(0, 0), bias=variable(0, name="layer/b"))
