@@ -16,7 +16,12 @@ from checkpointable.directory.latest import checkpoint_exists
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
-from checkpointable.errors import CheckpointError, CheckpointExistsError, CorruptCheckpointError, warn
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointExistsError,
+    CorruptCheckpointError,
+    warn,
+)
 from checkpointable.manager.listing import Listed, listed_of, with_own
 from checkpointable.manager.record import Remembered, read_record, record_file, write_record
 from checkpointable.manager.settings import Settings

@@ -89,9 +89,10 @@ class Shelf:
             StorageError: the directory cannot be read.
         """
         listed, times = listed or {}, times or {}
+        candidates = candidates_called(self._storage, self.prefix)
         present = {
             found.prefix: (found.number, found)
-            for found in candidates_called(self._storage, self.prefix)
+            for found in sorted(candidates, key=lambda c: (c.number or 0, c.prefix))
             if found.number is not None
         }
         owned = {s.prefix: s for s in self.saved if s.prefix in present}
