@@ -136,7 +136,7 @@ class Shelf:
             self._seen[newest.prefix] = status
         self.strangers.pop(newest.prefix, None)
         now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
-        saved = [attrs.evolve(s, time=min(s.time, now)) for s in self.saved]
+        saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]
         self.saved = record_saved(saved, newest)
 
     def remove(self, paths: Iterable[str]) -> None:
