@@ -168,6 +168,7 @@ def diff(a: Any, b: Any) -> Difference:
     """Compare two checkpoints, or a checkpoint and live objects: what was added, moved, changed.
 
     Values are compared bit for bit, under the first path to each. The save counter is left out.
+    The names in a name-based checkpoint are taken for paths.
     Of a checkpoint, at most 16 MiB, or one larger tensor, are in memory at a time. Not thread-safe
     where live objects are compared.
 
@@ -181,7 +182,6 @@ def diff(a: Any, b: Any) -> Difference:
 
     Raises:
         CheckpointNotFoundError: there is no checkpoint.
-        UnsupportedFormatError: a checkpoint holds no object graph.
         CorruptCheckpointError: a checkpoint is damaged.
         NotCheckpointableError: a side is neither a path nor a root, or a live object holds what
             can not be saved.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.directory.latest import resolve
-from checkpointable.errors import TensorNotFoundError, UnsupportedFormatError
+from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
 from checkpointable.format.source import CheckpointSource, Finding
@@ -242,8 +242,8 @@ def load(path: PathLike) -> Any:
 
     Objects become dicts of their children; a Variable, or an array, becomes an array; what was
     shared is shared. The slot variables of an optimizer stand in its dict under
-    `.OPTIMIZER_SLOT`: by the name of the slot, then by the path of the variable. No class of the
-    program that saved it is needed.
+    `.OPTIMIZER_SLOT`: by the name of the slot, then by the path of the variable. A name-based
+    checkpoint becomes one dict of arrays by name. No class of the program that saved it is needed.
 
     Args:
         path: a checkpoint, or a directory: its newest one.
@@ -263,7 +263,9 @@ def load(path: PathLike) -> Any:
     """
     source = _open(path)
     try:
-        return _Loader(source).tree()
+        if source.graph is None:
+            return {name: source.read(numbers[0]) for name, numbers in source.names.items()}
+        return _Loader(source, source.graph).tree()
     finally:
         source.close()
 
@@ -288,6 +290,7 @@ def _values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
     """Yield the key and the number of every value."""
     graph = source.graph
     if graph is None:
+        yield from ((name, numbers[0]) for name, numbers in source.names.items())
         return
     paths, numbers = paths_of(graph)
     for node, number in numbers.items():
@@ -298,12 +301,10 @@ def _values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
 class _Loader:
     """Builds the tree of a whole checkpoint."""
 
-    def __init__(self, source: CheckpointSource) -> None:
-        if source.graph is None:
-            raise UnsupportedFormatError(f"{source.path}: holds no object graph to load.")
+    def __init__(self, source: CheckpointSource, graph: ObjectGraph) -> None:
         self._source = source
-        self._graph = source.graph
-        self._counter = dict(source.graph.children(0)).get(SAVE_COUNTER)
+        self._graph = graph
+        self._counter = dict(graph.children(0)).get(SAVE_COUNTER)
         self._arrays = self._read_all()
         self._slots = self._slots_by_optimizer()
 

@@ -18,6 +18,7 @@ from checkpointable.format.records import Snapshot
 from checkpointable.options import SaveOptions
 from checkpointable.storage.local import LOCAL
 from tests.comparison.stored_slots import with_slots
+from tests.harness.named import write_named
 
 
 class Node(ckpt.Trackable):
@@ -51,17 +52,6 @@ EVERYTHING = {
     "plain": [1, {"a": (2, {3})}], "large": "x" * 9000, "int": 10**40, "state": State("é"),
     "path": pathlib.PurePosixPath("a/b"), "large array": np.arange(100_000),
 }  # fmt: skip
-
-
-def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every checkpoint be one of named tensors, as other formats have them."""
-
-    def opened(storage: Any, path: str) -> Any:
-        source: Any = open_checkpoint(storage, path)
-        source.graph = None
-        return source
-
-    monkeypatch.setattr(comparing, "open_checkpoint", opened)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> str:
@@ -200,13 +190,23 @@ class TestDiff:
         with pytest.raises(ckpt.CorruptCheckpointError, match=shard.name):
             ckpt.diff(path, live)
 
-    def test_a_checkpoint_of_named_tensors_is_refused(self, tmp_path, monkeypatch):
-        """Without an object graph there are no paths to compare by."""
-        path = ckpt.Checkpoint(step=1).write(tmp_path / "model")
-        no_graph(monkeypatch)
-        with pytest.raises(ckpt.UnsupportedFormatError, match=r"no object graph.*load_checkpoint"):
-            ckpt.diff(path, path)
-        with pytest.raises(ValueError, match="model: holds named tensors"):
+    def test_names_are_compared_as_paths(self, tmp_path):
+        """A name-based checkpoint is compared by its names, with an object graph too."""
+        arrays = {"layer/w": np.arange(3.0), "layer": np.ones(2), "b.c": np.zeros(2)}
+        path = write_named(tmp_path / "names", arrays)
+        changed = write_named(tmp_path / "changed", {**arrays, "layer/w": np.arange(3.0) + 1})
+        live = ckpt.Checkpoint(layer={"w": ckpt.Variable(np.arange(3.0))})
+
+        assert not ckpt.diff(path, path)
+        assert ["layer/w"] == [value.path for value in ckpt.diff(path, changed).changed]
+        assert ["b..c", "layer"] == sorted(v.path for v in ckpt.diff(path, live).removed)
+
+    def test_a_name_based_checkpoint_has_no_graph_to_view(self, tmp_path):
+        """A view of the graph is refused where there is none."""
+        path = write_named(tmp_path / "names", {"w": np.zeros(2)})
+        with pytest.raises(
+            ckpt.UnsupportedFormatError, match=r"names: holds named.*load_checkpoint"
+        ):
             ckpt.CheckpointView(path)
 
 

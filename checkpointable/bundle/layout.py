@@ -11,24 +11,25 @@ import numpy.typing as npt
 
 from checkpointable.format.dtypes import UNSIZED, alignment, dtype_name, item_size
 from checkpointable.format.limits import ALIGNMENT, MOST_SHARDS
-from checkpointable.format.records import Blob
+from checkpointable.format.records import Blob, Divided
 from checkpointable.format.tables import TensorTable
 
-#: What is written as a tensor of its own.
-Tensor = npt.NDArray[Any] | Blob
+#: What is written in one place: a tensor, or a slice of one.
+Piece = npt.NDArray[Any] | Blob
+Tensor = Piece | Divided
 
 
 @attrs.frozen(eq=False)
 class ShardLayout:
-    """The tensors that have bytes in one shard.
+    """The pieces that have bytes in one shard.
 
     Attributes:
-        tensors: their numbers, in the order of their bytes.
+        pieces: their numbers, in the order of their bytes.
         offsets: where each begins, in bytes.
         lengths: the bytes of each.
     """
 
-    tensors: list[int] = attrs.field(factory=list)
+    pieces: list[int] = attrs.field(factory=list)
     offsets: list[int] = attrs.field(factory=list)
     lengths: list[int] = attrs.field(factory=list)
 
@@ -40,9 +41,16 @@ class ShardLayout:
 
 @attrs.frozen(eq=False)
 class Layout:
-    """The plan of a save: what the index will say of the tensors, and the shards to write."""
+    """The plan of a save.
+
+    Attributes:
+        table: what the index will say of the tensors.
+        pieces: the tensors, and the slices of those that are divided, in their order.
+        shards: where the pieces go.
+    """
 
     table: TensorTable
+    pieces: Sequence[Piece]
     shards: list[ShardLayout]
 
 
@@ -53,42 +61,65 @@ class _Dtype:
     alignment: int
 
 
-def plan_layout(tensors: Sequence[Tensor], max_shard_bytes: int | None) -> Layout:
-    """Plan the shards of a checkpoint: tensors in order, a new shard before one grows too large.
+def plan_layout(
+    tensors: Sequence[Tensor], max_shard_bytes: int | None, groups: Sequence[int] = ()
+) -> Layout:
+    """Plan the shards of a checkpoint: pieces in order, a new shard before one grows too large.
+
+    Args:
+        tensors: what is written.
+        max_shard_bytes: how large a shard may grow.
+        groups: for each piece a number; pieces of different numbers share no shard. By default
+            all may.
 
     Raises:
         NotCheckpointableError: an array has a dtype that cannot be stored.
         ValueError: there would be more than 99,999 shards.
     """
+    pieces = _pieces(tensors)
     names: dict[str, int] = {}
     known: dict[Any, _Dtype] = {}
     numbers: list[int] = []
     shards: list[ShardLayout] = []
-    end = 0
-    for i, tensor in enumerate(tensors):
-        dtype = known.get(tensor.dtype)
+    growing: dict[int, ShardLayout] = {}
+    ends: dict[int, int] = {}
+    for i, piece in enumerate(pieces):
+        dtype = known.get(piece.dtype)
         if dtype is None:
-            dtype = known[tensor.dtype] = _describe(tensor.dtype, names)
+            dtype = known[piece.dtype] = _describe(piece.dtype, names)
         numbers.append(dtype.number)
-        length = len(tensor.data) if isinstance(tensor, Blob) else tensor.nbytes
+        length = len(piece.data) if isinstance(piece, Blob) else piece.nbytes
         if not length:
             continue
         align = ALIGNMENT if length >= ALIGNMENT else dtype.alignment
-        offset = -(-end // align) * align
-        if not shards or (max_shard_bytes is not None and offset + length > max_shard_bytes):
-            shards.append(ShardLayout())
+        group = groups[i] if groups else 0
+        shard = growing.get(group)
+        offset = -(-ends.get(group, 0) // align) * align
+        if shard is None or (max_shard_bytes is not None and offset + length > max_shard_bytes):
+            shard = growing[group] = ShardLayout()
+            shards.append(shard)
             offset = 0
-        shard = shards[-1]
-        shard.tensors.append(i)
+        shard.pieces.append(i)
         shard.offsets.append(offset)
         shard.lengths.append(length)
-        end = offset + length
+        ends[group] = offset + length
     if len(shards) > MOST_SHARDS:
         raise ValueError(
             f"max_shard_bytes={max_shard_bytes} gives {len(shards)} shards, expected at most"
             f" {MOST_SHARDS}. Choose larger shards."
         )
-    return Layout(_table(tensors, list(names), numbers, shards), shards)
+    return Layout(_table(tensors, list(names), numbers, shards), pieces, shards)
+
+
+def _pieces(tensors: Sequence[Tensor]) -> Sequence[Piece]:
+    """Return the tensors, each that is divided replaced by its slices."""
+    found: list[Piece] = []
+    for tensor in tensors:
+        if isinstance(tensor, Divided):
+            found.extend(tensor.slices)
+        else:
+            found.append(tensor)
+    return found
 
 
 def _describe(dtype: np.dtype[Any] | str, names: dict[str, int]) -> _Dtype:
@@ -100,23 +131,32 @@ def _describe(dtype: np.dtype[Any] | str, names: dict[str, int]) -> _Dtype:
 def _table(
     tensors: Sequence[Tensor], names: list[str], numbers: list[int], shards: list[ShardLayout]
 ) -> TensorTable:
-    """Return what the index says of the tensors."""
+    """Return what the index says of the tensors; `numbers` has the dtype of every piece."""
     shapes = [tensor.shape for tensor in tensors]
-    has_extent = np.zeros(len(tensors), dtype=np.uint32)
+    divided = [tensor for tensor in tensors if isinstance(tensor, Divided)]
+    counts = np.array(
+        [len(t.slices) if isinstance(t, Divided) else 1 for t in tensors], dtype=np.int64
+    )
+    firsts = np.cumsum(counts) - counts
+    order = np.argsort([piece for shard in shards for piece in shard.pieces])
+    has_bytes = np.zeros(len(numbers), dtype=np.uint32)
     for shard in shards:
-        has_extent[shard.tensors] = 1
-    nothing = np.zeros(0, dtype=np.uint64)
+        has_bytes[shard.pieces] = 1
     return TensorTable(
         dtypes=names,
-        dtype_numbers=np.array(numbers, dtype=np.uint32),
+        dtype_numbers=np.array(numbers, dtype=np.uint32)[firsts],
         ranks=np.array([len(shape) for shape in shapes], dtype=np.uint8),
         dims=np.array([dim for shape in shapes for dim in shape], dtype=np.uint64),
-        extent_counts=has_extent,
+        extent_counts=np.add.reduceat(has_bytes, firsts) if len(tensors) else has_bytes,
         extent_shards=np.repeat(
-            np.arange(len(shards), dtype=np.uint32), [len(shard.tensors) for shard in shards]
-        ),
-        extent_offsets=np.array([o for shard in shards for o in shard.offsets], dtype=np.uint64),
-        extent_lengths=np.array([n for shard in shards for n in shard.lengths], dtype=np.uint64),
-        extent_starts=nothing,
-        extent_shapes=nothing,
+            np.arange(len(shards), dtype=np.uint32), [len(shard.pieces) for shard in shards]
+        )[order],
+        extent_offsets=_column([o for shard in shards for o in shard.offsets])[order],
+        extent_lengths=_column([n for shard in shards for n in shard.lengths])[order],
+        extent_starts=_column([n for t in divided for start in t.starts for n in start]),
+        extent_shapes=_column([n for t in divided for part in t.slices for n in part.shape]),
     )
+
+
+def _column(numbers: Sequence[int]) -> npt.NDArray[Any]:
+    return np.array(numbers, dtype=np.uint64)

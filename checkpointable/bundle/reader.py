@@ -42,7 +42,7 @@ class BundleSource(CheckpointSource):
 
     def __init__(self, storage: Storage, bundle: OpenBundle) -> None:
         self.path = bundle.path
-        self.graph = bundle.index.graph
+        self.graph = None if bundle.index.graph.is_name_based else bundle.index.graph
         self.tensors: Sequence[TensorInfo] = bundle.index.tensors.infos
         self._storage = storage
         self._bundle = bundle

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.bundle.chunks import ChunkWriter
-from checkpointable.bundle.layout import ShardLayout, Tensor, plan_layout
+from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import dtype_name, stored_dtype
 from checkpointable.format.index import Index, decode_index, encode_index
@@ -46,11 +46,23 @@ class BundleCommit(Protocol):
         """Give all files their names."""
 
 
-def write_bundle(commit: BundleCommit, snapshot: Snapshot, options: SaveOptions) -> None:
+def write_bundle(
+    commit: BundleCommit, snapshot: Snapshot, options: SaveOptions, groups: Sequence[int] = ()
+) -> int:
     """Write a snapshot through a commit and finish the commit.
 
-    In the one-file form there is one shard, whatever `max_shard_bytes`.
+    In the one-file form there is one shard, whatever `max_shard_bytes` and `groups`.
     The arrays must not change meanwhile. If this raises, the commit is to be aborted.
+
+    Args:
+        commit: where to.
+        snapshot: what.
+        options: `single_file` and `max_shard_bytes` count here.
+        groups: for each tensor, and each slice of a divided one, a number; those of different
+            numbers go into different shards. By default all may share one.
+
+    Returns:
+        how many shards were written.
 
     Raises:
         NotCheckpointableError: something in the snapshot cannot be stored.
@@ -59,11 +71,12 @@ def write_bundle(commit: BundleCommit, snapshot: Snapshot, options: SaveOptions)
     """
     metadata = _encode_metadata(snapshot.metadata)
     single = options.single_file
-    layout = plan_layout(snapshot.tensors, None if single else options.max_shard_bytes)
+    limit, groups = (None, ()) if single else (options.max_shard_bytes, groups)
+    layout = plan_layout(snapshot.tensors, limit, groups)
     written = []
     for i, shard in enumerate(layout.shards):
         file = commit.file if single else commit.create_shard(i)
-        written.append(_write_shard(file, shard, snapshot.tensors))
+        written.append(_write_shard(file, shard, layout.pieces))
         if not single:
             commit.seal_shard(i)
     shards = _shard_table(written)
@@ -75,6 +88,7 @@ def write_bundle(commit: BundleCommit, snapshot: Snapshot, options: SaveOptions)
         offset = sum(shard.length for shard in layout.shards)
         commit.file.write([encode_footer(offset, sum(map(len, frames)))])
     commit.finish([] if single else shards.tokens)
+    return len(layout.shards)
 
 
 def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
@@ -92,17 +106,17 @@ def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     return encoded
 
 
-def _write_shard(file: WritableFile, shard: ShardLayout, tensors: Sequence[Tensor]) -> ChunkWriter:
-    """Write the tensors of one shard, zeros between them."""
+def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]) -> ChunkWriter:
+    """Write the pieces of one shard, zeros between them."""
     chunks = ChunkWriter(file)
     position = 0
     direct: dict[Any, bool] = {}
-    rows = zip(shard.tensors, shard.offsets, shard.lengths, strict=True)
+    rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
     for number, offset, length in rows:
         if offset != position:
             chunks.add(bytes(offset - position), offset - position)
         position = offset + length
-        tensor = tensors[number]
+        tensor = pieces[number]
         if isinstance(tensor, Blob):
             _write_blob(chunks, tensor.data)
             continue

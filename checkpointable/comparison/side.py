@@ -26,6 +26,7 @@ from checkpointable.format.records import Blob, ObjectGraph, Snapshot, TensorInf
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
+from checkpointable.graph.named import graph_of_names
 
 #: A value in the one form that is compared: a C-contiguous little-endian array, or bytes.
 Content = npt.NDArray[Any] | bytes
@@ -67,12 +68,10 @@ def graph_of(source: CheckpointSource) -> ObjectGraph:
 
 
 def stored_side(source: CheckpointSource) -> Side:
-    """Return the side of an open checkpoint.
-
-    Raises:
-        UnsupportedFormatError: it has no object graph.
-    """
-    graph = graph_of(source)
+    """Return the side of an open checkpoint; names of a name-based one are taken for paths."""
+    graph = source.graph
+    if graph is None:
+        graph = graph_of_names({name: numbers[0] for name, numbers in source.names.items()})
     return Side(
         source.path, graph, partial(_stored_info, source), partial(_stored_contents, source)
     )
@@ -160,5 +159,5 @@ def _live_content(snapshot: Snapshot, number: int) -> Content:
     return tensor.data if isinstance(tensor, Blob) else _as_stored(tensor, dtype_name(tensor.dtype))
 
 
-def _as_stored(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+def _as_stored(array: npt.ArrayLike, dtype: str) -> npt.NDArray[Any]:
     return np.asarray(array, stored_dtype(dtype), order="C")

@@ -72,6 +72,7 @@ def check_graph(graph: ObjectGraph, name_lengths: Column, file: str) -> None:
     _check_edges(graph, owners, file)
     _check_attributes(graph, file)
     _check_slots(graph, slots, file)
+    _check_name_based(graph, file)
 
 
 def check_values(graph: ObjectGraph, tensors: TensorTable, inline: int, file: str) -> None:
@@ -228,6 +229,30 @@ def _check_slots(graph: ObjectGraph, slots: Column, file: str) -> None:
         raise corrupt(file, "F-24", "no edge leads to the variable or optimizer of a slot variable")
     if len(np.unique(slots[:, :3], axis=0)) != len(slots):
         raise corrupt(file, "F-24", "a variable has two slot variables of one name")
+
+
+def _check_name_based(graph: ObjectGraph, file: str) -> None:
+    """Check that a root of kind names has arrays under names, and nothing else (F-45)."""
+    if (graph.kinds[1:] == NodeKind.NAMES).any():
+        raise corrupt(file, "F-45", "a node other than the root is of kind names")
+    if int(graph.kinds[0]) != NodeKind.NAMES:
+        return
+    wrong = [
+        int(graph.attribute_counts[0]) != 0,
+        len(graph.child_nodes) != len(graph) - 1 or len(graph.slots) != 0,
+        (graph.kinds[1:] != NodeKind.VALUE).any(),
+        (graph.attribute_kinds != AttributeKind.ARRAY).any(),
+        (graph.attribute_full_names != NOTHING).any(),
+    ]
+    if any(wrong):
+        what = (
+            "the root of kind names has an attribute",
+            "a name-based checkpoint has further edges or slot variables",
+            "a name leads to something else than a value",
+            "a value of a name-based checkpoint is no array",
+            "a value of a name-based checkpoint has a second name",
+        )
+        raise corrupt(file, "F-45", what[wrong.index(True)])
 
 
 def _check_unique(owners: Column, names: Column, rule: str, what: str, file: str) -> None:

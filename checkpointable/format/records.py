@@ -30,6 +30,7 @@ class NodeKind(IntEnum):
     TUPLE = 2  #: as LIST; a namedtuple has the names of its fields
     DICT = 3  #: children under string or integer keys
     VALUE = 4  #: an array or a plain value; one attribute, no children
+    NAMES = 5  #: the root of a name-based checkpoint: arrays under their global names
 
 
 class KeyKind(IntEnum):
@@ -114,6 +115,30 @@ class Blob:
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+
+
+@attrs.frozen(slots=True, eq=False)
+class Divided:
+    """A tensor that is given, and written, in several slices.
+
+    Attributes:
+        shape: of the whole.
+        dtype: of every slice.
+        starts: for each slice, its first position in every dimension; in ascending order.
+        slices: the arrays, which together fill the whole and do not overlap.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    starts: Sequence[tuple[int, ...]]
+    slices: Sequence[npt.NDArray[Any]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        for start, part in zip(self.starts, self.slices, strict=True):
+            place = tuple(slice(n, n + size) for n, size in zip(start, part.shape, strict=True))
+            whole[place] = part
+        return whole
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -209,8 +234,15 @@ class ObjectGraph:
         rows = self.slots.reshape(-1, 4).tolist()
         return [Slot(o, v, self.names[name], s) for o, v, name, s in rows]
 
+    @property
+    def is_name_based(self) -> bool:
+        """Whether this is no graph but the table of names of a name-based checkpoint (F-45)."""
+        return self.kind(0) is NodeKind.NAMES
+
     def global_names(self) -> dict[str, tuple[int, ...]]:
         """Return the values of each global name, see `Attribute`."""
+        if self.is_name_based:
+            return {name: (self.attributes(node)[0].value,) for name, node in self.children(0)}
         found: dict[str, tuple[int, ...]] = {}
         for i in np.flatnonzero(self.attribute_full_names != NOTHING).tolist():
             attribute = self._attribute(i)
@@ -261,13 +293,14 @@ class Snapshot:
 
     Attributes:
         graph: nodes, edges and attributes.
-        tensors: arrays of any byte order and stride, or blobs; `Attribute.value` counts them.
+        tensors: arrays of any byte order and stride, blobs, or arrays in slices;
+            `Attribute.value` counts them.
         inline: encoded Python values of at most 4 KiB, numbered after the tensors.
         metadata: names and plain values.
     """
 
     graph: ObjectGraph
-    tensors: Sequence[npt.NDArray[Any] | Blob]
+    tensors: Sequence[npt.NDArray[Any] | Blob | Divided]
     inline: Sequence[bytes]
     metadata: Mapping[str, Any]
 

@@ -105,15 +105,15 @@ def test_any_mix_of_sizes_is_laid_out_as_specified(sizes: list[int], limit: int 
     found = shards(files)
     plan = plan_layout(tensors, limit)
 
-    assert [naive_shard([tensors[i] for i in shard.tensors]) for shard in plan.shards] == found
-    assert sorted(i for shard in plan.shards for i in shard.tensors) == [
+    assert [naive_shard([tensors[i] for i in shard.pieces]) for shard in plan.shards] == found
+    assert sorted(i for shard in plan.shards for i in shard.pieces) == [
         i for i, n in enumerate(sizes) if n
     ]
     if limit is not None:
         assert all(
             len(data) <= limit
             for data, s in zip(found, plan.shards, strict=True)
-            if len(s.tensors) > 1
+            if len(s.pieces) > 1
         )
     source = opened(files)
     assert [t.tolist() for t in tensors] == [source.read(i).tolist() for i in range(len(sizes))]
@@ -124,7 +124,7 @@ def test_a_new_shard_begins_before_one_grows_too_large() -> None:
     """max_shard_bytes: no shard of several tensors is larger, a single tensor may be."""
     plan = plan_layout([np.zeros(n, dtype=np.uint8) for n in (64, 64, 1, 500, 60, 68)], 128)
 
-    assert [[0, 1], [2], [3], [4], [5]] == [shard.tensors for shard in plan.shards]
+    assert [[0, 1], [2], [3], [4], [5]] == [shard.pieces for shard in plan.shards]
     assert [128, 1, 500, 60, 68] == [shard.length for shard in plan.shards]
 
 

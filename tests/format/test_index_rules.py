@@ -107,6 +107,38 @@ def edges(**changed: Any) -> Callable[[], bytes]:
     return lambda: seal(columns | changed)
 
 
+def named(**changed: Any) -> Callable[[], bytes]:
+    """Return the index of a name-based checkpoint of two empty arrays, with columns replaced."""
+    columns = sample() | {
+        "kinds": [5, 4, 4],
+        "labels": [NOTHING] * 3,
+        "child_counts": [2, 0, 0],
+        "attribute_counts": [0, 1, 1],
+        "child_nodes": [1, 2],
+        "child_names": [1, 2],
+        "key_kinds": [0, 0],
+        "attribute_names": [0, 0],
+        "attribute_kinds": [1, 1],
+        "attribute_values": [0, 1],
+        "attribute_full_names": [NOTHING] * 2,
+        "slots": [],
+        "dtype_numbers": [0, 0],
+        "ranks": [1, 1],
+        "dims": [0, 0],
+        "extent_counts": [0, 0],
+    }
+    for name in (
+        *("extent_shards", "extent_offsets", "extent_lengths", "chunk_counts", "chunk_lengths"),
+        *("chunk_digests", "tokens", "inline_lengths", "inline_bytes"),
+    ):
+        columns[name] = []
+    if "child_nodes" in changed:
+        changed |= {"child_names": [1, 2, 3], "key_kinds": [0, 0, 0]}
+    texts = [b"VARIABLE_VALUE", b"a/b", b"c", b"d"][: 4 if "child_nodes" in changed else 3]
+    columns = with_dtypes(with_names(columns, texts), [b"int8"])
+    return lambda: seal(columns | changed)
+
+
 def divided(boxes: list[tuple[list[int], list[int]]], shape: list[int]) -> Callable[[], bytes]:
     """Return an index with one int8 tensor in several extents of one shard."""
     lengths, offsets, end = [], [], 0
@@ -232,7 +264,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "F-16 a global name": put("attribute_full_names", 0, 12),
     "F-16 the optimizer of a slot": put("slots", 0, 11),
     "F-16 the name of a slot": change(slots=[0, 1, 11, 10, 0, 1, NOTHING, 10]),
-    "F-17 the kind of a node": put("kinds", 0, 5),
+    "F-17 the kind of a node": put("kinds", 0, 6),
     "F-17 the kind of a key": put("key_kinds", 0, 2),
     "F-17 the kind of an attribute": put("attribute_kinds", 0, 6),
     "F-18 a node that is not reached": put("child_nodes", 9, 8),
@@ -273,6 +305,13 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     ),
     "F-21 a negative zero": lambda: seal(with_names(sample(), [*NAMES[:7], b"-0", *NAMES[8:]])),
     "F-22 two attributes with one name": labelled(8, "attribute_names", 1, 0),
+    "F-45 names below the root": put("kinds", 1, 5),
+    "F-45 an attribute of the root": put("kinds", 0, 5),
+    "F-45 two names for one array": named(child_nodes=[1, 2, 1], child_counts=[3, 0, 0]),
+    "F-45 a name for an object": named(kinds=[5, 0, 4]),
+    "F-45 a name for a scalar": named(attribute_kinds=[1, 2]),
+    "F-45 a second name": named(attribute_full_names=[NOTHING, 1]),
+    "F-45 a slot variable": named(slots=[1, 2, 1, 0]),
     "F-22 an attribute of a list": put("kinds", 1, 1),
     "F-22 a value without attribute": change(
         attribute_counts=[0, 3, 0, 0, 0, 0, 1, 1, 1, 1, 1],

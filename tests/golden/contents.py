@@ -22,6 +22,7 @@ from checkpointable.format.index import decode_index
 from checkpointable.format.records import Blob, Snapshot
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
+from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.options import SaveOptions
 from checkpointable.plain import EXTENSION_DTYPES
 from checkpointable.storage.local import LocalStorage
@@ -82,11 +83,20 @@ def of_graph() -> Snapshot:
     return Snapshot(index.graph, tensors, index.inline, {})
 
 
+def of_names() -> Snapshot:
+    """Return a snapshot of a name-based checkpoint, one array of it in slices."""
+    whole = np.arange(24.0).reshape(4, 6)
+    slices = [((0, 0), whole[:3]), ((3, 0), whole[3:, :2]), ((3, 2), whole[3:, 2:])]
+    arrays = {"layer/w": ARRAYS["large"], "step": np.array(3), "texts": STRINGS}
+    return named_snapshot({**arrays, "parts": divided("parts", (4, 6), slices)}, METADATA)
+
+
 #: Name, content and options of each golden checkpoint.
 CHECKPOINTS: Final = {
     "dtypes": (of_dtypes, SaveOptions(max_shard_bytes=100_000)),
     "dtypes-in-one-file": (of_dtypes, SaveOptions(single_file=True)),
     "graph": (of_graph, SaveOptions()),
+    "names": (of_names, SaveOptions()),
 }
 
 

@@ -66,6 +66,20 @@ def test_golden_graphs_are_read(version: str) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_names_are_read(version: str) -> None:
+    """A name-based checkpoint gives its arrays by name, those in slices as a whole."""
+    source = open_checkpoint(LocalStorage(), str(GOLDEN / version / "names"))
+    found = {name: source.read(*numbers) for name, numbers in source.names.items()}
+
+    assert None is source.graph
+    assert ["layer/w", "step", "texts", "parts"] == list(found)
+    assert ARRAYS["large"].tolist() == found["layer/w"].tolist()
+    assert (3, STRINGS.tolist()) == (found["step"], found["texts"].tolist())
+    assert np.arange(24.0).reshape(4, 6).tolist() == found["parts"].tolist()
+    source.close()
+
+
 def test_golden_checkpoints_are_written_again(tmp_path: Path) -> None:
     """The current version writes the same names and bytes, but for its own version in the index."""
     write_golden(str(tmp_path))
