@@ -8,6 +8,7 @@ from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
 from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.removal import remove_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -48,7 +49,9 @@ from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
 from checkpointable.trackable.base import NoDependency, Trackable, Variable
 from checkpointable.trackable.fields import tracked
+from checkpointable.trackable.partitioned import partitioned_variables
 from checkpointable.trackable.registry import Adapter, register_adapter
+from checkpointable.trackable.save_slice import SaveSlice
 from checkpointable.trackable.slots import SlotTrackable
 from checkpointable.trackable.state import PythonState
 
@@ -86,6 +89,7 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "SaveOptions",
+    "SaveSlice",
     "Session",
     "SlotTrackable",
     "StorageError",
@@ -108,7 +112,9 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_variable",
+    "partitioned_variables",
     "register_adapter",
+    "remove_checkpoint",
     "tracked",
     "verify",
 ]

@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from types import FrameType
 from typing import Any, Self
 
 
@@ -147,10 +148,15 @@ class UndeclaredStateWarning(CheckpointWarning):
 
 def warn(message: str, category: type[CheckpointWarning] = CheckpointWarning) -> None:
     """Give a warning that points at the line outside this library that led to it."""
-    level, frame = 1, sys._getframe()
+    warnings.warn(message, category, stacklevel=outer_frame()[1])
+
+
+def outer_frame() -> tuple[FrameType, int]:
+    """Return the frame outside this library that led to the caller, and how far above it is."""
+    level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    return frame, level
 
 
 def _is_ours(module: str) -> bool:

@@ -47,7 +47,14 @@ class BundleContents:
         self._lengths: list[int] = tensors.extent_lengths.tolist()
         self._divided: dict[int, Boxes] = {boxes.tensor: boxes for boxes in divided(tensors)}
 
-    def read_into(self, numbers: Sequence[int], targets: Sequence[Array], done: list[int]) -> None:
+    def read_into(
+        self,
+        numbers: Sequence[int],
+        targets: Sequence[Array],
+        done: list[int],
+        *,
+        threads: bool = True,
+    ) -> None:
         """Read tensors into arrays; see `CheckpointSource.read_into`."""
         direct: list[Wanted] = []
         others: list[tuple[int, int, int, Array]] = []
@@ -62,9 +69,9 @@ class BundleContents:
                     direct.append(Wanted(begin, length, view, position))
                 else:
                     others.append((number, position, extent, view))
-        fetch(self._shards, direct, done)
+        fetch(self._shards, direct, done, threads=threads)
         for number, position, extent, view in others:
-            copy = self._read_extent(number, extent, view.shape)
+            copy = self._read_extent(number, extent, view.shape, threads=threads)
             if position not in done:
                 done.append(position)
             view[...] = copy
@@ -161,9 +168,12 @@ class BundleContents:
             for extent, start, shape in self._boxes(number)
         )
 
-    def _read_extent(self, number: int, extent: int, shape: tuple[int, ...]) -> Array:
+    def _read_extent(
+        self, number: int, extent: int, shape: tuple[int, ...], *, threads: bool
+    ) -> Array:
         copy: Array = np.empty(shape, stored_dtype(self._infos[number].dtype))
-        fetch(self._shards, [Wanted(self._begins[extent], self._lengths[extent], copy, 0)], [])
+        wanted = Wanted(self._begins[extent], self._lengths[extent], copy, 0)
+        fetch(self._shards, [wanted], [], threads=threads)
         return copy
 
     def _read_elements(self, dtype: str, begin: int, first: int, last: int) -> Array:

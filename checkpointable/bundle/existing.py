@@ -55,7 +55,7 @@ def check_place(
 
 def is_ours(storage: Storage, reader: CommitFileReader, path: str) -> bool:
     """Tell whether a commit file of this library stands under the path."""
-    return _is_file(storage, path) and reader.is_ours(storage, path)
+    return is_file(storage, path) and reader.is_ours(storage, path)
 
 
 def highest_number(names: Iterable[str], name: str) -> int:
@@ -129,7 +129,8 @@ def _shard_names(base: str, tokens: Sequence[str]) -> set[str]:
     return {files.shard_file(base, shard, len(tokens), t) for shard, t in enumerate(tokens)}
 
 
-def _is_file(storage: Storage, path: str) -> bool:
+def is_file(storage: Storage, path: str) -> bool:
+    """Tell whether a regular file stands under the path; a link is none."""
     status = storage.status(path)
     return status is not None and status.is_file
 
@@ -174,4 +175,4 @@ def _is_one_set(shards: Iterable[FileName]) -> bool:
 
 def _regular_files(storage: Storage, directory: str, entries: Iterable[str]) -> list[str]:
     paths = [files.in_directory(directory, entry) for entry in entries]
-    return [path for path in paths if _is_file(storage, path)]
+    return [path for path in paths if is_file(storage, path)]

@@ -42,13 +42,16 @@ class Wanted:
     position: int
 
 
-def fetch(shards: OpenShards, wanted: Sequence[Wanted], done: list[int]) -> None:
+def fetch(
+    shards: OpenShards, wanted: Sequence[Wanted], done: list[int], *, threads: bool = True
+) -> None:
     """Read extents into their arrays, each byte verified.
 
     Args:
         shards: where they lie.
         wanted: what to read.
         done: receives each position once, before its array is written to.
+        threads: whether several threads may read at once, where that pays.
 
     Raises:
         CorruptCheckpointError: what was read is not what was written.
@@ -58,7 +61,7 @@ def fetch(shards: OpenShards, wanted: Sequence[Wanted], done: list[int]) -> None
     large = [w for w in wanted if w.length >= OWN_CHUNKS]
     small = [w for w in wanted if w.length < OWN_CHUNKS]
     tasks = [*_large_tasks(shards, large, progress), *_small_tasks(shards, small, progress)]
-    if sum(w.length for w in large) < _WORTH_THREADS:
+    if not threads or sum(w.length for w in large) < _WORTH_THREADS:
         for task in tasks:
             task()
         return

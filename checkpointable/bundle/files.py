@@ -3,6 +3,7 @@
     PREFIX.index                                   the commit file of the usual form
     PREFIX.data-00000-of-00002.<16 hex>            its shards; the 16 digits are the content's token
     PREFIX                                         the one-file form
+    PREFIX.safetensors                             the safetensors form
     PREFIX.index.<16 hex>.tmp                      temporaries of one save, all with one random
     PREFIX.data-00000.<16 hex>.tmp                 number (how many shards there will be is not
     PREFIX.<16 hex>.tmp                            known yet when the first one is created)
@@ -43,6 +44,10 @@ _SHARD: Final = re.compile(
     r"(?P<prefix>.+)\.data-(?P<shard>[0-9]{5})-of-(?P<count>[0-9]{5})(\.(?P<token>[0-9a-f]{16}))?",
     re.DOTALL,
 )
+
+
+#: What a sharded `Saver` returns, in TensorFlow and here: the question marks stand as they are.
+_PATTERN: Final = re.compile(r"(?P<prefix>.+)-\?{5}-of-[0-9]{5}", re.DOTALL)
 
 
 class FileKind(Enum):
@@ -103,6 +108,16 @@ def split_number(prefix: str) -> tuple[str, int | None]:
     """
     match = _NUMBERED.fullmatch(prefix)
     return (match["name"], int(match["number"])) if match else (prefix, None)
+
+
+def without_pattern(path: str) -> str:
+    """Return the prefix that a path means, which may be a sharded pattern `PREFIX-?????-of-NNNNN`.
+
+    >>> without_pattern("run/model-5-?????-of-00002"), without_pattern("run/model-5")
+    ('run/model-5', 'run/model-5')
+    """
+    match = _PATTERN.fullmatch(path)
+    return match["prefix"] if match else path
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -68,11 +68,17 @@ class BundleSource(CheckpointSource):
         return self._metadata
 
     def read_into(
-        self, numbers: Sequence[int], targets: Sequence[Array], done: list[int] | None = None
+        self,
+        numbers: Sequence[int],
+        targets: Sequence[Array],
+        done: list[int] | None = None,
+        *,
+        threads: bool = True,
     ) -> None:
         """Read tensors straight into arrays."""
+        noted = [] if done is None else done
         with self._reading():
-            self._contents.read_into(numbers, targets, [] if done is None else done)
+            self._contents.read_into(numbers, targets, noted, threads=threads)
 
     def read(self, number: int) -> Array:
         """Return one tensor as a new array."""

@@ -14,7 +14,7 @@ from typing import Final
 from checkpointable.bundle import files
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import Candidate, candidates, numbered_checkpoints
-from checkpointable.directory.state_file import STATE_FILE, read_state
+from checkpointable.directory.state_file import STATE_FILE, inside, read_state
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
@@ -121,20 +121,10 @@ def _newest_first(storage: Storage, directory: str, state_file: str) -> Iterator
     """Yield the prefixes in a directory, what the state file says first."""
     state = read_state(storage, directory, state_file)
     if state is not None:
-        named = _inside(directory, state.model_checkpoint_path)
+        named = inside(directory, state.model_checkpoint_path)
         yield from _newer_than(storage, named)
         yield named
     yield from _by_listing(storage, directory)
-
-
-def _inside(directory: str, entry: str) -> str:
-    """Return the path of a state file's entry; nothing outside the directory is looked at (S-1).
-
-    An absolute path is taken for one of this directory, which may have been moved.
-    """
-    if entry.startswith("/") or ".." in entry.split("/"):
-        entry = posixpath.basename(entry)
-    return files.in_directory(directory, posixpath.normpath(entry))
 
 
 def _newer_than(storage: Storage, prefix: str) -> Iterator[str]:

@@ -6,15 +6,17 @@ and whoever reads it looks at the directory too (`directory/latest.py`).
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
 
 from checkpointable.bundle import files
+from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.replace import replace_file
-from checkpointable.errors import CheckpointError
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.storage.base import Storage, read_all
 
 #: What the state file is called unless another name is given.
@@ -57,30 +59,112 @@ class CheckpointState:
     last_preserved_timestamp: float | None = None
 
 
+def change_state(
+    storage: Storage,
+    directory: str,
+    change: Callable[[CheckpointState | None], CheckpointState | None],
+    filename: str = STATE_FILE,
+) -> None:
+    """Read a state file, change what it says, and replace it, all in one turn.
+
+    A crash leaves the old one, the new one, or a damaged one.
+
+    Args:
+        storage: where the directory is.
+        directory: where the state file is.
+        change: given what the file says (`None`: it is missing, empty or damaged), returns what it
+            is to say; `None`: it is left as it is. It is called under the directory's lock.
+        filename: what the state file is called.
+
+    Raises:
+        CheckpointExistsError: what stands under that name is a checkpoint.
+        StorageError: the storage failed, in reading too; the old state file is intact.
+    """
+    path = files.in_directory(directory, filename)
+    with storage.lock_dir(directory) as locked:
+        state = change(_state_to_change(storage, path))
+        if state is not None:
+            _replace(storage, path, state, locked=locked)
+
+
+def _state_to_change(storage: Storage, path: str) -> CheckpointState | None:
+    """Return what a state file says; where that cannot be found out, it may not be replaced."""
+    status = storage.status(path)
+    if status is None or not status.is_file:
+        return None
+    try:
+        return decode_state(read_all(storage, path))
+    except CheckpointNotFoundError:
+        return None
+
+
+def write_state(
+    storage: Storage, directory: str, state: CheckpointState, filename: str = STATE_FILE
+) -> None:
+    """Replace a state file, whatever it said; a crash leaves what `change_state` does.
+
+    Raises:
+        CheckpointExistsError: what stands under that name is a checkpoint.
+        StorageError: the storage failed; the old state file is intact.
+    """
+    with storage.lock_dir(directory) as locked:
+        _replace(storage, files.in_directory(directory, filename), state, locked=locked)
+
+
+def _replace(storage: Storage, path: str, state: CheckpointState, *, locked: bool) -> None:
+    content = encode_state(state).encode()
+    replace_file(storage, path, content, durable=False, locked=locked)
+
+
 def record_latest(storage: Storage, prefix: str) -> None:
-    """Let the state file beside a checkpoint say that it is the latest.
+    """Let the state file beside a checkpoint say that it is the latest, and the only one kept.
+
+    What the file lists under other names stays, so a `Saver` or a `CheckpointManager` that keeps
+    its own there loses nothing.
 
     Raises:
         CheckpointExistsError: what is called `checkpoint` there is itself a checkpoint.
         StorageError: the storage failed; the old state file is intact.
     """
     directory, base = files.split_path(prefix)
-    write_state(storage, directory, CheckpointState(base, (base,)))
+    status = commit_status(storage, prefix)
+    mtime = None if status is None else status.mtime
+    change_state(storage, directory, lambda old: _with_latest(directory, base, mtime, old))
 
 
-def write_state(
-    storage: Storage, directory: str, state: CheckpointState, filename: str = STATE_FILE
-) -> None:
-    """Replace a state file; a crash leaves the old one, the new one, or a damaged one.
+def _with_latest(
+    directory: str, base: str, time: float | None, old: CheckpointState | None
+) -> CheckpointState:
+    """Return a state in which a checkpoint takes the place of all of its name."""
+    if old is None:
+        return CheckpointState(base, (base,))
+    paths, times = old.all_model_checkpoint_paths, old.all_model_checkpoint_timestamps
+    name = files.in_directory(directory, files.split_number(base)[0])
+    others = [i for i, p in enumerate(paths) if _name(inside(directory, p)) != name]
+    kept_times = [*(times[i] for i in others), time] if len(times) == len(paths) else []
+    return CheckpointState(
+        base,
+        (*(paths[i] for i in others), base),
+        tuple(t for t in kept_times if t is not None) if times and time is not None else (),
+        old.last_preserved_timestamp,
+    )
 
-    Raises:
-        CheckpointExistsError: what stands under that name is a checkpoint.
-        StorageError: the storage failed; the old state file is intact.
+
+def inside(directory: str, entry: str) -> str:
+    """Return the path of a state file's entry; nothing outside the directory is looked at (S-1).
+
+    An absolute path is taken for one of this directory, which may have been moved.
     """
-    path = files.in_directory(directory, filename)
-    with storage.lock_dir(directory) as locked:
-        content = encode_state(state).encode()
-        replace_file(storage, path, content, durable=False, locked=locked)
+    entry = files.without_pattern(entry)
+    if entry.startswith("/") or ".." in entry.split("/"):
+        entry = posixpath.basename(entry)
+    return files.in_directory(directory, posixpath.normpath(entry))
+
+
+def _name(path: str) -> str:
+    """Return what a checkpoint is called, with its directory but without its number."""
+    directory, base = files.split_path(path)
+    return files.in_directory(directory, files.split_number(base)[0])
 
 
 def read_state(

@@ -56,7 +56,12 @@ class CheckpointSource(ABC):
 
     @abstractmethod
     def read_into(
-        self, numbers: Sequence[int], targets: Sequence[Array], done: list[int] | None = None
+        self,
+        numbers: Sequence[int],
+        targets: Sequence[Array],
+        done: list[int] | None = None,
+        *,
+        threads: bool = True,
     ) -> None:
         """Read tensors of fixed item size straight into C-contiguous, writable arrays.
 
@@ -65,6 +70,7 @@ class CheckpointSource(ABC):
             targets: for each, an array of its very dtype and shape.
             done: receives the *positions in `numbers`* whose targets were written to, in whole or
                 in part; complete when the call returns, and exact when it raises.
+            threads: whether several threads may read at once.
 
         Raises:
             CorruptCheckpointError: what was read is not what was written.

@@ -5,24 +5,20 @@ Tensors come first, in bulk and verified on the way; then what runs code of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import numpy as np
 
-from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
-from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.books import Books
+from checkpointable.restore.fetching import fetch_values, overwrite
 from checkpointable.restore.places import Names, Place
-from checkpointable.restore.plan import Array, Give, Issue, Plan, is_read_target
+from checkpointable.restore.plan import Give, Issue, Plan
 from checkpointable.restore.rebinding import Rebinding
 from checkpointable.trackable.slots import keep_slot
-
-#: How many bytes of values that must be converted are held at a time.
-_CONVERTED_AT_ONCE: Final = 64 << 20
 
 
 @attrs.frozen(slots=True)
@@ -70,15 +66,11 @@ class Assignment:
         """
         source = self.books.checkpoint.reopened()
         rebinding = Rebinding(plan.again, plan.rebuilds)
-        direct: list[Give] = []
-        others: list[Give] = []
-        for give in plan.gives:
-            (direct if _is_direct(give) else others).append(give)
-        self._read(source, direct, [g.target for g in direct if g.target is not None])
-        for give in direct:
-            self._arrived(give, give.target)
-        for give, value in self._other_values(source, others):
-            self._hand_over(give, value, rebinding)
+        for give, value in fetch_values(source, plan.gives, self._note):
+            if value is give.target and value is not None:
+                self._arrived(give, value)
+            else:
+                self._hand_over(give, value, rebinding)
         for slot in plan.slots:
             keep_slot(slot.optimizer, slot.variable, slot.name, slot.live)
         for tensors in plan.tensors:
@@ -96,47 +88,16 @@ class Assignment:
         foreign_objects = (f for f in plan.rebuilds if f.node >= 0)
         self.values.extend((f.node, rebinding.now(f.live), f.place) for f in foreign_objects)
 
-    def _read(self, source: CheckpointSource, gives: list[Give], targets: list[Array]) -> None:
-        done: list[int] = []
-        try:
-            source.read_into([g.number for g in gives], targets, done)
-        except BaseException:
-            given = (gives[i] for i in done if gives[i].target is targets[i])
-            self.done.extend(g.path for g in given if g.node != self.books.counter)
-            raise
-
-    def _other_values(
-        self, source: CheckpointSource, gives: list[Give]
-    ) -> Iterator[tuple[Give, Any]]:
-        """Yield what is not read straight into a live array, in bounded batches."""
-        batch: list[Give] = []
-        size = 0
-        for give in gives:
-            info = give.info
-            if info is None or info.dtype in UNSIZED:
-                yield give, give.plain if info is None else source.read(give.number)
-                continue
-            batch.append(give)
-            size += info.size * item_size(info.dtype)
-            if size >= _CONVERTED_AT_ONCE:
-                yield from self._read_batch(source, batch)
-                batch, size = [], 0
-        yield from self._read_batch(source, batch)
-
-    def _read_batch(
-        self, source: CheckpointSource, batch: list[Give]
-    ) -> Iterator[tuple[Give, Array]]:
-        arrays = [_empty(g.info) for g in batch if g.info is not None]
-        self._read(source, batch, arrays)
-        yield from zip(batch, arrays, strict=True)
+    def _note(self, give: Give) -> None:
+        if give.node != self.books.counter:
+            self.done.append(give.path)
 
     def _hand_over(self, give: Give, value: Any, rebinding: Rebinding) -> None:
         if give.convert is not None:
             value = give.convert(value)
         if give.target is not None:
-            target = give.target
-            np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
-            value = target
+            overwrite(give.target, value)
+            value = give.target
         for place in give.places:
             refused = Refused(give.path, give.node, (place.owner, place.names))
             if not self._call(refused, partial(rebinding.put, place, value, give.path)):
@@ -177,18 +138,6 @@ def equal_values(source: CheckpointSource, first: int, second: int) -> bool:
             return bool(np.array_equal(a, b))
         return same and a.tobytes() == b.tobytes()
     return type(a) is type(b) and bool(a == b)
-
-
-def _is_direct(give: Give) -> bool:
-    """Tell whether a stored tensor can be read straight into its live array."""
-    target, info = give.target, give.info
-    if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
-        return False
-    return is_read_target(target, info, numpy_dtype(info.dtype))
-
-
-def _empty(info: TensorInfo) -> Array:
-    return np.empty(info.shape, numpy_dtype(info.dtype))
 
 
 def _read_any(source: CheckpointSource, number: int) -> Any:

@@ -16,7 +16,6 @@ import attrs
 
 from checkpointable.errors import (
     CheckpointError,
-    CorruptCheckpointError,
     IncompatibleCheckpointError,
     UnmatchedError,
     warn,
@@ -25,6 +24,7 @@ from checkpointable.graph.walk import walk
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
 from checkpointable.restore.books import Books
+from checkpointable.restore.fetching import already_assigned, check_every_byte
 from checkpointable.restore.lookup import unknown_paths
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
@@ -80,7 +80,7 @@ class Restoration:
             if plan.mismatched:
                 raise self._unfit(plan.mismatched)
             if books.options.verify == "first":
-                self._verify()
+                check_every_byte(books.source)
             self._compare(plan)
             books.note_matches(plan)
             if not books.options.defer:
@@ -281,21 +281,7 @@ class Restoration:
         if not isinstance(error, CheckpointError):
             return
         error.report = Report.of_assigned(self.books, done)
-        if done:
-            shown = ", ".join(self.books.paths.shown(n) for n in done[:5])
-            more = f" and {len(done) - 5:,} more" if len(done) > 5 else ""
-            error.message += f" Already assigned: {shown}{more}."
-
-    def _verify(self) -> None:
-        findings = self.books.source.verify()
-        if findings:
-            first = findings[0]
-            more = f" ({len(findings) - 1} more findings)" if len(findings) > 1 else ""
-            raise CorruptCheckpointError(
-                f"{first.message}{more} Nothing was assigned; restore an older checkpoint.",
-                file=first.file,
-                rule=first.rule,
-            )
+        error.message += already_assigned(done, self.books.paths.shown)
 
     def _require_all(self, plan: Plan) -> None:
         report = build_report(self.books, plan.waits)

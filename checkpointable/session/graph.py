@@ -8,15 +8,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Self, final
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, final
 
 import attrs
 import numpy as np
 
+from checkpointable.errors import outer_frame
 from checkpointable.session.defaults import DefaultStack, graphs
 
 if TYPE_CHECKING:
     from checkpointable.session.session import Session
+
+#: How many names are searched for one that is nearly the one asked for.
+_MOST_COMPARED: Final = 10_000
 
 
 def get_default_graph() -> Graph | None:
@@ -39,6 +44,17 @@ def executing_eagerly() -> AbstractContextManager[Any]:
     return graphs.entered(None)
 
 
+class SourceLine(NamedTuple):
+    """A line of a program: what led to an operation."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
 class Fetchable:
     """What `Session.run` takes."""
 
@@ -58,6 +74,7 @@ class Operation(Fetchable):
     Attributes:
         name: its name, unique in the graph.
         graph: the graph.
+        created_at: file, line and function outside of this library that led to it.
 
     Example:
         >>> graph = Graph()
@@ -67,10 +84,12 @@ class Operation(Fetchable):
         'world'
     """
 
-    __slots__ = ("__weakref__", "_action", "graph", "name")
+    __slots__ = ("__weakref__", "_action", "created_at", "graph", "name")
 
     def __init__(self, name: str, graph: Graph, action: Callable[[Session], Any]) -> None:
         self.name, self.graph, self._action = name, graph, action
+        code, line = (frame := outer_frame()[0]).f_code, frame.f_lineno
+        self.created_at = SourceLine(code.co_filename, line, code.co_qualname)
 
     def fetch(self, session: Session) -> Any:
         """Run it in a session: what `Session.run` does.
@@ -140,7 +159,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._operations: list[Operation] = []
+        self._operations: dict[str, Operation] = {}
         self._collections: dict[str, list[Any]] = {}
         #: How many were asked for of each name that is taken.
         self._names: dict[str, int] = {}
@@ -179,6 +198,11 @@ class Graph:
         return self._devices.entered(device)
 
     @property
+    def current_scope(self) -> str:
+        """The prefix that the `name_scope` blocks of this thread put before names; may be empty."""
+        return self._scopes.top() or ""
+
+    @property
     def default_device(self) -> str | None:
         """The device of the innermost `device` block of this thread."""
         return self._devices.top()
@@ -200,7 +224,7 @@ class Graph:
         _check_name(name)
         if not name:
             raise ValueError("a name in a graph is empty; give it at least one letter")
-        wanted = f"{self._scopes.top() or ''}{name}" if scoped else name
+        wanted = f"{self.current_scope}{name}" if scoped else name
         with self._lock:
             self._check_not_finalized(f"the name {wanted!r}")
             number = self._names.get(wanted, 0)
@@ -211,6 +235,11 @@ class Graph:
             self._names[wanted] = number + 1
             self._names.setdefault(taken, 1)
         return taken
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether something in the graph has this whole name."""
+        with self._lock:
+            return name in self._names
 
     def add_operation(
         self, name: str, action: Callable[[Session], Any], *, scoped: bool = True
@@ -231,13 +260,41 @@ class Graph:
         """
         operation = Operation(self.unique_name(name, scoped=scoped), self, action)
         with self._lock:
-            self._operations.append(operation)
+            self._operations[operation.name] = operation
         return operation
 
     def get_operations(self) -> list[Operation]:
         """Return what was recorded, in that order."""
         with self._lock:
-            return list(self._operations)
+            return list(self._operations.values())
+
+    def get_operation_by_name(self, name: str) -> Operation:
+        """Return the operation of that name.
+
+        Args:
+            name: the whole name, with its scopes; `name:0` is the same.
+
+        Raises:
+            TypeError: the name is no string.
+            ValueError: there is none; the message names the nearest.
+
+        Example:
+            >>> graph = Graph()
+            >>> train = graph.add_operation("train", lambda session: None)
+            >>> graph.get_operation_by_name("train") is train
+            True
+        """
+        _check_name(name)
+        with self._lock:
+            found = self._operations.get(name) or self._operations.get(name.removesuffix(":0"))
+            known = [] if found else list(self._operations)
+        if found is None:
+            near = ", ".join(get_close_matches(name, known[:_MOST_COMPARED]))
+            raise ValueError(
+                f"the graph has no operation {name!r}, expected one of the {len(known):,} that"
+                f" it has recorded{near and f'; the nearest: {near}'}. get_operations() lists them."
+            )
+        return found
 
     def add_to_collection(self, name: str, value: Any) -> None:
         """Add something to a collection; "variables" and "trainable_variables" fill themselves.
@@ -248,6 +305,11 @@ class Graph:
         with self._lock:
             self._check_not_finalized(f"something in the collection {name!r}")
             self._collections.setdefault(name, []).append(value)
+
+    def get_all_collection_keys(self) -> list[str]:
+        """Return the names of all collections, in the order in which they began."""
+        with self._lock:
+            return list(self._collections)
 
     def get_collection(self, name: str) -> list[Any]:
         """Return what a collection holds, in the order in which it came; a new list."""

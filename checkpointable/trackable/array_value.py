@@ -16,6 +16,7 @@ from checkpointable.trackable.graph_value import GraphValue, record_value
 from checkpointable.trackable.initializers import Initializer, Shape, initial_array
 from checkpointable.trackable.operators import ArrayOperators
 from checkpointable.trackable.owned import check_shape, overwrite, owned_copy, spelled, zeros
+from checkpointable.trackable.save_slice import SaveSlice
 from checkpointable.trackable.tracking import Owner, peek_tracking
 
 _Array = npt.NDArray[Any]
@@ -106,6 +107,11 @@ class ArrayValue(ArrayOperators, Fetchable, Owner):
     def device(self) -> str | None:
         """A mark for people."""
         return self._device
+
+    @property
+    def save_slice(self) -> SaveSlice | None:
+        """Which part of a larger tensor it is; `None` unless `partitioned_variables` made it."""
+        return None
 
     def numpy(self) -> _Array:
         """Return a copy of the value."""

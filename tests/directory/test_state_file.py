@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.directory.state_file import (
     CheckpointState,
+    change_state,
     decode_state,
     encode_state,
     read_state,
@@ -16,6 +21,7 @@ from checkpointable.directory.state_file import (
 )
 from checkpointable.errors import CheckpointExistsError, StorageError
 from checkpointable.options import SaveOptions
+from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.bundles import BundleDriver
 from tests.harness.wrapping import WrappedStorage
@@ -118,6 +124,88 @@ def test_the_latest_is_recorded_relative_to_its_directory() -> None:
     record_latest(storage, "/run/ckpt-3")
     assert read_state(storage, "/run") == CheckpointState("ckpt-3", ("ckpt-3",))
     assert storage.list_dir("/run") == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        (["a-1", "ckpt-1", "b", "ckpt-2"], ["a-1", "b"]),
+        (["/run/ckpt-1", "./ckpt-2", "/moved/from/ckpt-9", "ckpt"], []),
+        (["sub/ckpt-1", "ckpt2-1", "ckpt-1x"], ["sub/ckpt-1", "ckpt2-1", "ckpt-1x"]),
+        (["ckpt-3", "model-7-?????-of-00002"], ["model-7-?????-of-00002"]),
+    ],
+)
+def test_other_names_stay_when_the_latest_is_recorded(listed: list[str], kept: list[str]) -> None:
+    """`record_latest` replaces what is listed of its own name, and keeps all other entries."""
+    storage = MemoryStorage(DiskImage({"/run/x": b""}))
+    write_state(storage, "/run", CheckpointState("a-1", (*listed,), (), 5.0))
+    record_latest(storage, "/run/ckpt-3")
+    assert read_state(storage, "/run") == CheckpointState("ckpt-3", (*kept, "ckpt-3"), (), 5.0)
+
+
+def test_times_stay_with_their_paths_when_the_latest_is_recorded() -> None:
+    """The times of other names are kept; the new one has the time of its commit file."""
+    storage = MemoryStorage(DiskImage({"/run/x": b""}))
+    BundleDriver().save(storage, "/run/ckpt-3", 1, SaveOptions())
+    status = storage.status("/run/ckpt-3.index")
+    assert status is not None
+    write_state(storage, "/run", CheckpointState("b", ("ckpt-2", "a", "b"), (1.0, 2.0, 3.0)))
+    record_latest(storage, "/run/ckpt-3")
+    expected = CheckpointState("ckpt-3", ("a", "b", "ckpt-3"), (2.0, 3.0, status.mtime))
+    assert read_state(storage, "/run") == expected
+
+
+@pytest.mark.parametrize("times", [(), (1.0,), (1.0, 2.0, 3.0)])
+def test_times_that_do_not_match_are_dropped(times: tuple[float, ...]) -> None:
+    """Where there is not one time for each path, no time is kept."""
+    storage = MemoryStorage(DiskImage({"/run/x": b""}))
+    BundleDriver().save(storage, "/run/ckpt-3", 1, SaveOptions())
+    write_state(storage, "/run", CheckpointState("a", ("ckpt-2", "a"), times))
+    record_latest(storage, "/run/ckpt-3")
+    assert read_state(storage, "/run") == CheckpointState("ckpt-3", ("a", "ckpt-3"))
+
+
+def test_a_state_file_is_changed_in_one_turn() -> None:
+    """`change_state` hands over what is there, under the lock, and writes what it is given."""
+    storage = _Locking(MemoryStorage(DiskImage({"/run/mine": TENSORFLOW})))
+    seen: list[CheckpointState | None] = []
+
+    def change(state: CheckpointState | None) -> CheckpointState | None:
+        assert storage.held
+        seen.append(state)
+        return None if state is None else CheckpointState("ckpt-6", ("ckpt-6",))
+
+    change_state(storage, "/run", change, "mine")
+    change_state(storage, "/run", change, "missing")
+    assert seen == [STATE, None]
+    assert read_state(storage, "/run", "mine") == CheckpointState("ckpt-6", ("ckpt-6",))
+    assert storage.list_dir("/run") == ["mine"]
+
+
+def test_what_cannot_be_read_now_is_not_replaced() -> None:
+    """Where the state file is there and cannot be read, a change raises, and nothing is lost."""
+
+    class Unreadable(WrappedStorage):
+        def open_read(self, path: str) -> ReadableFile:
+            raise StorageError(f"{path}: too many open files", errno=errno.EMFILE, path=path)
+
+    storage = MemoryStorage(DiskImage({"/run/checkpoint": TENSORFLOW}))
+    with pytest.raises(StorageError, match="too many"):
+        record_latest(Unreadable(storage), "/run/ckpt-6")
+    assert storage.image().files == {"/run/checkpoint": TENSORFLOW}
+
+
+class _Locking(WrappedStorage):
+    """Knows whether the lock of a directory is held."""
+
+    held = False
+
+    @contextmanager
+    def lock_dir(self, path: str) -> Iterator[bool]:
+        with super().lock_dir(path) as locked:
+            self.held = True
+            yield locked
+            self.held = False
 
 
 def test_a_missing_or_odd_state_file_is_none() -> None:

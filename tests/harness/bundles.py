@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 
 import numpy as np
@@ -12,7 +13,7 @@ from checkpointable.bundle.commit import begin
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import latest_checkpoint
-from checkpointable.errors import CorruptCheckpointError
+from checkpointable.errors import CheckpointWarning, CorruptCheckpointError
 from checkpointable.format.records import NOTHING, AttributeKind, NodeKind, ObjectGraph, Snapshot
 from checkpointable.names import VARIABLE_VALUE
 from checkpointable.options import SaveOptions
@@ -77,7 +78,9 @@ class BundleDriver:
         newest: dict[str, str] = {}
         for prefix in sorted(prefixes, key=lambda prefix: files.split_number(prefix)[1] or 0):
             newest[files.split_path(prefix)[0]] = prefix
-        found = {directory: latest_checkpoint(directory, storage=storage) for directory in newest}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)  # about the stranger's state file
+            found = {path: latest_checkpoint(path, storage=storage) for path in newest}
         return [] if found == newest else [f"D-5: the latest are {found}, expected {newest}"]
 
     def _arrays(self, value: int) -> list[npt.NDArray[np.uint8]]:

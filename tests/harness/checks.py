@@ -17,7 +17,14 @@ from checkpointable.errors import CheckpointError
 from checkpointable.storage.base import Storage
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.driving import Driver
-from tests.harness.recording import Operation, RecordingStorage, Started, Told
+from tests.harness.recording import (
+    Operation,
+    RecordingStorage,
+    Removed,
+    Removing,
+    Started,
+    Told,
+)
 from tests.harness.workloads import STRANGERS, no_watch, save_value
 
 _TEMPORARY = (FileKind.COMMIT_TEMPORARY, FileKind.SHARD_TEMPORARY)
@@ -66,8 +73,10 @@ def faults(aftermath: Aftermath, log: Sequence[Operation], safe: Mapping[int, st
         allowed = required.get(prefix, started)
         if value not in allowed:
             found.append(f"D-4: {prefix} holds save {value}, expected one of {sorted(allowed)}")
-    lost = sorted(required.keys() - aftermath.values.keys())
-    return found + [f"D-3: {prefix} is lost" for prefix in lost]
+    lost = sorted(required.keys() - _prefixes(log, Removing) - aftermath.values.keys())
+    found += [f"D-3: {prefix} is lost" for prefix in lost]
+    back = sorted(_prefixes(log, Removed) & aftermath.values.keys())
+    return found + [f"D-2: {prefix} was removed, and is back" for prefix in back]
 
 
 def visible_prefixes(disk: MemoryStorage) -> set[str]:
@@ -85,6 +94,17 @@ def _required(log: Sequence[Operation], safe: Mapping[int, str]) -> dict[str, se
         elif isinstance(mark, Told):
             required[mark.prefix] = {mark.value}
     return required
+
+
+def _prefixes(log: Sequence[Operation], kind: type[Removing | Removed]) -> set[str]:
+    """Return the prefixes whose removal has begun, or was told, and where none was saved since."""
+    found: set[str] = set()
+    for mark in log:
+        if isinstance(mark, kind):
+            found.add(mark.prefix)
+        elif isinstance(mark, Told):
+            found.discard(mark.prefix)
+    return found
 
 
 def _look(image: DiskImage, driver: Driver) -> Aftermath:
@@ -139,4 +159,8 @@ def _broken_next_save(
         own = name.prefix.partition("-")[0] == "ckpt" and posixpath.dirname(path) == "/run"
         if own and name.kind in _TEMPORARY:
             yield f"I-9: {path}, a leftover, is still there"
+        if own and name.kind is FileKind.SHARD and path not in STRANGERS:
+            index = posixpath.join(posixpath.dirname(path), f"{name.prefix}.index")
+            if index not in after:
+                yield f"I-9: {path}, a shard without an index, is still there"
     yield from _changed_strangers(storage)

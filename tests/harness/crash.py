@@ -23,16 +23,14 @@ import attrs
 from checkpointable.storage.memory import DiskImage
 from tests.harness.recording import (
     Create,
-    Failed,
     MakeDir,
+    Mark,
     Operation,
     Recording,
     Remove,
     Rename,
-    Started,
     Sync,
     SyncDir,
-    Told,
     Write,
 )
 
@@ -78,7 +76,7 @@ def crashes(recording: Recording, model: Model, bound: int = BOUND) -> Iterator[
     seen: set[tuple[int, frozenset[tuple[str, bytes]], frozenset[str]]] = set()
     marks = 0
     for after in range(len(recording.log) + 1):
-        if after and isinstance(recording.log[after - 1], Started | Told | Failed):
+        if after and isinstance(recording.log[after - 1], Mark):
             marks += 1
         for image in _images(recording, after, model):
             key = (marks, frozenset(image.files.items()), image.directories)
@@ -205,6 +203,6 @@ def _without_page(data: bytes, page: int) -> bytes:
     return data[:page] + bytes(end - page) + data[end:]
 
 
-def marks_before(log: Sequence[Operation], after: int) -> Iterable[Started | Told | Failed]:
+def marks_before(log: Sequence[Operation], after: int) -> Iterable[Mark]:
     """Return what was started, told and reported by then."""
-    return [mark for mark in log[:after] if isinstance(mark, Started | Told | Failed)]
+    return [mark for mark in log[:after] if isinstance(mark, Mark)]

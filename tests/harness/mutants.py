@@ -234,6 +234,19 @@ class OldShardsRemovedBeforeTheSync(WrappedStorage):
             self._waiting, self._committed = None, False
 
 
+class ShardsRemovedBeforeTheCommitFile(WrappedStorage):
+    """Removes a checkpoint's shards before its commit file."""
+
+    def remove(self, path: str) -> None:
+        if _kind(path) is FileKind.INDEX:
+            directory, base = files.split_path(path.removesuffix(".index"))
+            for name in self.inner.list_dir(directory):
+                read = read_name(name)
+                if read.kind is FileKind.SHARD and read.token and read.prefix == base:
+                    self.inner.remove(files.in_directory(directory, name))
+        super().remove(path)
+
+
 class ShortWritesIgnored(WrappedStorage):
     """Writes the first half of what it is given, and says nothing."""
 

@@ -86,6 +86,20 @@ class Failed:
     value: int
 
 
+@attrs.frozen
+class Removing:
+    """The removal of the checkpoint at this prefix has begun."""
+
+    prefix: str
+
+
+@attrs.frozen
+class Removed:
+    """The removal of the checkpoint at this prefix returned: its caller counts on that."""
+
+    prefix: str
+
+
 Operation = (
     Create
     | Write
@@ -98,7 +112,12 @@ Operation = (
     | Started
     | Told
     | Failed
+    | Removing
+    | Removed
 )
+
+#: What the caller knows, as opposed to what happens on the disk.
+Mark = Started | Told | Failed | Removing | Removed
 
 
 class Killed(BaseException):

@@ -11,6 +11,7 @@ from tests.harness.recording import (
     FailedSync,
     Operation,
     Remove,
+    Removed,
     Rename,
     Started,
     Sync,
@@ -45,8 +46,8 @@ class _Watch:
     def see(self, operation: Operation) -> None:
         if isinstance(operation, Started):
             self._durable = operation.durable
-        elif isinstance(operation, Told):
-            self._see_told(operation)
+        elif isinstance(operation, Told | Removed):
+            self._see_told()
         elif isinstance(operation, Create):
             self._see_create(operation)
         elif isinstance(operation, Write):
@@ -99,7 +100,7 @@ class _Watch:
         if kind in _COMMIT:
             self._note(operation.path, "removed")
 
-    def _see_told(self, operation: Told) -> None:
+    def _see_told(self) -> None:
         if self._durable and (self._pending or self._dirty & set(self._visible())):
             self._breach("D-2: the caller is told before all is synced", self._pending)
 

@@ -171,6 +171,56 @@ class TestRecording:
         assert ["w/initialize", "w/restore", "train"] == names
         assert "<Operation 'train'>" == repr(graph.get_operations()[-1])
 
+    def test_operations_are_found_by_name(self):
+        """With or without the number of their output."""
+        graph = ckpt.Graph()
+        with graph.as_default(), graph.name_scope("a"):
+            w = ckpt.Variable(1, name="w")
+        train = graph.add_operation("train", lambda session: None)
+
+        for name in ("train", "train:0"):
+            assert graph.get_operation_by_name(name) is train
+        assert graph.get_operation_by_name("a/w/initialize") is w.initializer
+
+    def test_an_unknown_operation_is_named_with_the_nearest(self):
+        """The error says how many there are, and which was perhaps meant."""
+        graph = ckpt.Graph()
+        graph.add_operation("save/restore_all", lambda session: None)
+
+        with pytest.raises(ValueError, match=r"'save/restore_al', .* nearest: save/restore_all\."):
+            graph.get_operation_by_name("save/restore_al")
+        with pytest.raises(ValueError, match=r"of the 1 that it has recorded\. get_operations"):
+            graph.get_operation_by_name("zzz")
+        with pytest.raises(TypeError, match="a name in a graph is 3"):
+            graph.get_operation_by_name(3)
+
+    def test_an_operation_knows_the_line_that_led_to_it(self):
+        """It is the innermost line outside of the library, however deep inside it is recorded."""
+
+        def record():
+            return ckpt.Trackable().add_variable("v", ()), graph.add_operation("x", print)
+
+        with ckpt.Graph().as_default() as graph:
+            variable, operation = record()
+
+        line = record.__code__.co_firstlineno + 1
+        assert (__file__, line, record.__qualname__) == operation.created_at
+        assert operation.created_at == variable.initializer.created_at
+        assert f"{__file__}:{line} in {record.__qualname__}" == str(operation.created_at)
+
+    def test_names_and_collections_can_be_asked_for(self):
+        """Whether a name is taken, which collections there are, and the scope."""
+        graph = ckpt.Graph()
+        assert ([], "") == (graph.get_all_collection_keys(), graph.current_scope)
+        with graph.as_default(), graph.name_scope("a"):
+            ckpt.Variable(1, name="w")
+            assert "a/" == graph.current_scope
+        graph.add_to_collection("losses", 1)
+
+        taken = [graph.has_name(name) for name in ("a", "a/w", "a/w/initialize", "w")]
+        assert [True, True, True, False] == taken
+        assert ["variables", "trainable_variables", "losses"] == graph.get_all_collection_keys()
+
     def test_a_finalized_graph_takes_nothing_more(self):
         """Variables, operations, assignments, scopes and collections: each raises."""
         graph = ckpt.Graph()

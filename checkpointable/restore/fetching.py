@@ -1,0 +1,136 @@
+"""Reads the values that a restore gives: straight into live arrays where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from checkpointable.errors import CorruptCheckpointError
+from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
+from checkpointable.format.records import TensorInfo
+from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.plan import Array, Give, is_read_target
+
+#: How many bytes of values that must be converted are held at a time.
+_CONVERTED_AT_ONCE: Final = 64 << 20
+#: How many values an error names that were assigned before it.
+_SHOWN: Final = 5
+
+
+def fetch_values(
+    source: CheckpointSource,
+    gives: Iterable[Give],
+    note: Callable[[Give], None],
+    *,
+    one_by_one: bool = False,
+) -> Iterator[tuple[Give, Any]]:
+    """Yield stored values as they arrive; what is read straight into a live array comes first.
+
+    Args:
+        source: the open checkpoint.
+        gives: what to read.
+        note: told of each live array that was written to when an error ends the reading.
+        one_by_one: read one value at a time, in one thread, instead of as many as possible.
+
+    Yields:
+        each give, and its value: its very target if it was read straight into that.
+
+    Raises:
+        CorruptCheckpointError, StorageError: a value could not be read.
+    """
+    direct: list[Give] = []
+    others: list[Give] = []
+    for give in gives:
+        (direct if _is_direct(give) else others).append(give)
+    for batch in [[give] for give in direct] if one_by_one else [direct]:
+        targets = [give.target for give in batch if give.target is not None]
+        _read(source, batch, targets, note, threads=not one_by_one)
+        yield from zip(batch, targets, strict=True)
+    for batch in _batches(others, 1 if one_by_one else _CONVERTED_AT_ONCE):
+        info = batch[0].info
+        if info is None or info.dtype in UNSIZED:
+            yield batch[0], batch[0].plain if info is None else source.read(batch[0].number)
+            continue
+        arrays = [_empty(give.info) for give in batch if give.info is not None]
+        _read(source, batch, arrays, note, threads=not one_by_one)
+        yield from zip(batch, arrays, strict=True)
+
+
+def overwrite(target: Array, value: Any) -> None:
+    """Copy a stored value into a live array, which may be of another dtype and shape."""
+    np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+
+
+def check_every_byte(source: CheckpointSource) -> None:
+    """Read the whole checkpoint before anything is assigned.
+
+    Raises:
+        CorruptCheckpointError: it is damaged.
+    """
+    findings = source.verify()
+    if findings:
+        first = findings[0]
+        more = f" ({len(findings) - 1} more findings)" if len(findings) > 1 else ""
+        raise CorruptCheckpointError(
+            f"{first.message}{more} Nothing was assigned; restore an older checkpoint.",
+            file=first.file,
+            rule=first.rule,
+        )
+
+
+def already_assigned(done: Sequence[Any], name: Callable[[Any], str]) -> str:
+    """Return how an error says what was assigned before it; nothing if nothing was."""
+    if not done:
+        return ""
+    more = f" and {len(done) - _SHOWN:,} more" if len(done) > _SHOWN else ""
+    return f" Already assigned: {', '.join(map(name, done[:_SHOWN]))}{more}."
+
+
+def _batches(gives: Iterable[Give], at_once: int) -> Iterator[list[Give]]:
+    """Yield what is read together: values without fixed item size alone, others up to a limit."""
+    batch: list[Give] = []
+    size = 0
+    for give in gives:
+        info = give.info
+        if info is None or info.dtype in UNSIZED:
+            yield [give]
+            continue
+        batch.append(give)
+        size += info.size * item_size(info.dtype)
+        if size >= at_once:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read(
+    source: CheckpointSource,
+    gives: list[Give],
+    targets: list[Array],
+    note: Callable[[Give], None],
+    *,
+    threads: bool,
+) -> None:
+    done: list[int] = []
+    try:
+        source.read_into([g.number for g in gives], targets, done, threads=threads)
+    except BaseException:
+        for i in done:
+            if gives[i].target is targets[i]:
+                note(gives[i])
+        raise
+
+
+def _is_direct(give: Give) -> bool:
+    """Tell whether a stored tensor can be read straight into its live array."""
+    target, info = give.target, give.info
+    if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
+        return False
+    return is_read_target(target, info, numpy_dtype(info.dtype))
+
+
+def _empty(info: TensorInfo) -> Array:
+    return np.empty(info.shape, numpy_dtype(info.dtype))
