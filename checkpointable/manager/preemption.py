@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -24,6 +24,9 @@ from checkpointable.storage.process import end_at_once, process_id
 
 #: How many seconds more than `grace` the main thread has to react before the process is ended.
 REACTION: Final = 5.0
+
+#: How often it is called in that time.
+_CALLS: Final = 50
 
 
 class Preemption:
@@ -97,10 +100,11 @@ class Preemption:
 
 
 class _Word(Enum):
-    """What the main thread tells the one that watches the clock."""
+    """What the other threads tell the one that watches the clock."""
 
     SIGNALLED = "the signal has come"
     SAVE_ENDED = "a save has ended"
+    SAVED = "another thread has saved"
     REACTED = "the main thread is on its way out"
     LEFT = "the block was left"
 
@@ -136,6 +140,8 @@ class SignalWatch(AbstractContextManager[None]):
         self._saved: str | None = None  # the path of a save that the signal did not miss
         self._must_go = False  # the main thread is called out
         self._is_going = False  # and has heard
+        self._is_left = False
+        self._calling = threading.Lock()  # never taken in the handler
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -192,7 +198,7 @@ class SignalWatch(AbstractContextManager[None]):
         self._must_go = True
         if threading.current_thread() is threading.main_thread():
             self._go()
-        self._call_main_thread()
+        self._words.put(_Word.SAVED)
 
     def _install(self) -> None:
         current = signal.getsignal(self._signum)
@@ -215,6 +221,9 @@ class SignalWatch(AbstractContextManager[None]):
 
     def _uninstall(self) -> None:
         """Put back what was there before; harmless where nothing was changed."""
+        if process_id() == self._process:  # A forked child may find the lock taken for ever.
+            with self._calling:
+                self._is_left = True
         if signal.getsignal(self._signum) == self._handle:
             signal.signal(self._signum, self._previous)
         self._words.put(_Word.LEFT)
@@ -241,9 +250,11 @@ class SignalWatch(AbstractContextManager[None]):
         raise SystemExit(self._code)
 
     def _call_main_thread(self) -> None:
+        """Let the main thread handle the signal, unless that would reach another's handler."""
         main = threading.main_thread().ident
-        with suppress(ProcessLookupError):
-            signal.pthread_kill(main or 0, self._signum)
+        with self._calling:
+            if main is not None and not self._is_left:
+                signal.pthread_kill(main, self._signum)
 
     def _watch_the_clock(self) -> None:
         """Wait for the signal, then for a save, then for the main thread to go."""
@@ -253,13 +264,21 @@ class SignalWatch(AbstractContextManager[None]):
         if word is _Word.LEFT or not self._is_overdue(self._grace):
             return
         self._must_go = True
-        self._call_main_thread()
-        if self._is_overdue(REACTION):
+        # Once is not enough: a call just before a system call does not interrupt it, and one in a
+        # save that then fails is not heeded.
+        for _ in range(_CALLS):
+            self._call_main_thread()
+            if not self._is_overdue(REACTION / _CALLS):
+                return
+        if self._saved is None:
             self._say(f"no save came within {self._grace:g} s, nor does the main thread react")
-            end_at_once(self._code)
+        end_at_once(self._code)
 
     def _is_overdue(self, seconds: float) -> bool:
-        """Wait so long, and until no save is going on; `False`: the main thread goes by itself."""
+        """Wait until the main thread must be called out; `False`: it goes by itself.
+
+        That is after so many seconds, though never during a save, or once another thread has saved.
+        """
         end = time.monotonic() + seconds
         while True:
             is_saving = bool(self._savers)  # looked at before the wait: its end is told afterwards
@@ -272,6 +291,8 @@ class SignalWatch(AbstractContextManager[None]):
             else:
                 if word in {_Word.LEFT, _Word.REACTED}:
                     return False
+                if word is _Word.SAVED:
+                    return True
 
     def _say(self, why: str) -> None:
         """Write one line that says what is lost and what is not."""
