@@ -27,6 +27,7 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.manager.manager import CheckpointManager
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -44,6 +45,7 @@ from checkpointable.restore.status import (
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.retention.plan import Decision, RetentionPlan
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
@@ -66,12 +68,14 @@ __all__ = [
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
     "CheckpointView",
     "CheckpointWarning",
     "CheckpointableSaver",
     "CorruptCheckpointError",
+    "Decision",
     "Difference",
     "DirectoryInUseError",
     "Entry",
@@ -88,6 +92,7 @@ __all__ = [
     "PythonState",
     "Report",
     "RestoreOptions",
+    "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
     "Session",
