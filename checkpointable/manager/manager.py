@@ -428,12 +428,12 @@ class CheckpointManager:
     @contextmanager
     def _working(self) -> Iterator[None]:
         """Take turns; refuse to work once the directory is not the manager's any more."""
+        if self._lock.inherited:
+            raise RuntimeError(
+                f"{self!r} belongs to the process from which this one was forked. Leave saving to"
+                " that, or make another manager under another name."
+            )
         with self._turn:
             if self._closed:
                 raise RuntimeError(f"{self!r} is closed. Make another one.")
-            if self._lock.inherited:
-                raise RuntimeError(
-                    f"{self!r} belongs to the process from which this one was forked. Leave saving"
-                    " to that, or make another manager under another name."
-                )
             yield

@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import shutil
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from checkpointable.checkpoint import save_checkpoint
 from checkpointable.directory.state_file import read_state
 from checkpointable.manager.stamp import STAMP_KEY
 from checkpointable.storage.local import LOCAL
+from tests.harness.processes import in_child
 from tests.manager.managers import DIRECTORY, World, bare
 
 SCRATCH = ckpt.SaveOptions(durable=False)
@@ -210,6 +212,35 @@ class TestDirectory:
         for _ in range(2):
             with pytest.raises(ckpt.StorageError, match=r"ckpt\.manager"):
                 manage(tmp_path)
+
+    def test_a_forked_child_leaves_saving_to_its_parent(self, tmp_path: Path) -> None:
+        """A child may look, but neither save nor restore, and the parent's lock stays held."""
+        manager = manage(tmp_path)
+        path = manager.save()
+
+        def look() -> bool:
+            for call in (manager.save, manager.restore_latest, lambda: manager.pin(1)):
+                with pytest.raises(RuntimeError, match="forked"):
+                    call()
+            manager.close()
+            return path == manager.latest_checkpoint
+
+        assert in_child(look)
+        with pytest.raises(ckpt.DirectoryInUseError):
+            manage(tmp_path)
+        assert str(tmp_path / "ckpt-2") == manager.save()
+
+    def test_threads_take_turns(self, tmp_path: Path) -> None:
+        """Saves of several threads each get a number, and the count holds at the end."""
+        manager = manage(tmp_path, 2)
+        paths: list[str] = []
+        threads = [threading.Thread(target=lambda: paths.append(manager.save())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [f"ckpt-{n}" for n in range(1, 7)] == sorted(bare(paths))
+        assert ["ckpt-5", "ckpt-6"] == bare(manager.checkpoints)
 
     def test_a_closed_manager_works_no_more(self, tmp_path: Path) -> None:
         """After close, everything but reading its properties is refused."""
