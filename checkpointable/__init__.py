@@ -7,8 +7,18 @@ from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
-from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.checkpoint_state import (
+    get_checkpoint_state,
+    update_checkpoint_state,
+)
+from checkpointable.directory.latest import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    latest_checkpoint,
+)
 from checkpointable.directory.removal import remove_checkpoint
+from checkpointable.directory.state_file import CheckpointState
+from checkpointable.directory.watching import checkpoints_iterator, wait_for_new_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -28,6 +38,9 @@ from checkpointable.errors import (
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
 from checkpointable.manager.manager import CheckpointManager
+from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.initialization import init_from_checkpoint
+from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -39,6 +52,7 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -71,6 +85,7 @@ __all__ = [
     "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointState",
     "CheckpointView",
     "CheckpointWarning",
     "CheckpointableSaver",
@@ -84,8 +99,10 @@ __all__ = [
     "IncompatibleCheckpointError",
     "InitializationOnlyStatus",
     "LoadStatus",
+    "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
@@ -109,9 +126,14 @@ __all__ = [
     "Variable",
     "ViewDifference",
     "checkpoint_exists",
+    "checkpoints_iterator",
     "diff",
+    "export_meta_graph",
+    "get_checkpoint_mtimes",
+    "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",
@@ -121,5 +143,7 @@ __all__ = [
     "register_adapter",
     "remove_checkpoint",
     "tracked",
+    "update_checkpoint_state",
     "verify",
+    "wait_for_new_checkpoint",
 ]

@@ -6,24 +6,70 @@ at. A directory that cannot be read does raise: to take it for empty would lose 
 
 from __future__ import annotations
 
-import errno
 import posixpath
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
+
+import attrs
 
 from checkpointable.bundle import files
 from checkpointable.bundle.reader import open_checkpoint
-from checkpointable.directory.numbers import Candidate, candidates, numbered_checkpoints
-from checkpointable.directory.state_file import STATE_FILE, inside, read_state
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError
+from checkpointable.directory.numbers import (
+    Candidate,
+    candidates,
+    commit_status,
+    numbered_checkpoints,
+)
+from checkpointable.directory.state_file import (
+    NOT_THE_FILES_FAULT,
+    STATE_FILE,
+    StateFile,
+    inside,
+    look_at_state,
+)
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    StorageError,
+    UnsupportedFormatError,
+    warn,
+)
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
 
-#: How often the directory is listed again while all that was listed vanishes.
+#: How often the directory is looked at again while what it holds changes.
 _ATTEMPTS: Final = 100
 
-#: Failures that say nothing about a checkpoint.
-_NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: How long to wait for the first state file of a directory, in seconds: a program that has just
+#: saved its first checkpoint may be about to write it.
+_PATIENCE: Final = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2)
+_YOUNG: Final = 10.0
+
+
+@attrs.frozen
+class Newest:
+    """The newest checkpoint of a directory, and what its state file has to do with that.
+
+    Attributes:
+        path: the checkpoint, or `None`.
+        state_file: the path of the state file.
+        problem: why the state file was of no help, if it was not; else "".
+    """
+
+    path: str | None
+    state_file: str
+    problem: str = ""
+
+    def say_so(self) -> None:
+        """Give a warning if the state file was of no help."""
+        if not self.problem:
+            return
+        taken = f"{self.path} is taken" if self.path else "it holds no checkpoint that is whole"
+        warn(
+            f"{self.state_file}: {self.problem}, so the directory was looked through: {taken}."
+            " update_checkpoint_state, or the next save that records its checkpoint, puts it right."
+        )
 
 
 def latest_checkpoint(
@@ -32,8 +78,10 @@ def latest_checkpoint(
     """Return the newest checkpoint of a directory whose index and file lengths are right.
 
     It is the one that the state file names, or a newer one with a higher number if the program
-    died before it could say so. Where the state file is of no help, the directory is listed:
-    of one name the highest number is the newest, between names the time of the last write decides.
+    died before it could say so. Where the state file is of no help, because it is missing, empty
+    or damaged, or names what is not there or not whole, the directory is looked through, and a
+    `CheckpointWarning` says so: of one name the highest number is the newest, between names the
+    time of the last write decides.
 
     Args:
         directory: where to look.
@@ -51,22 +99,16 @@ def latest_checkpoint(
         >>> latest_checkpoint("/no/such/directory") is None
         True
     """
-    path = path_text(directory)
-    state_file = latest_filename or STATE_FILE
-    if not _is_directory(storage, path):
-        return None
-    for _ in range(_ATTEMPTS):
-        names = storage.list_dir(path)
-        for prefix in _newest_first(storage, path, state_file):
-            if _is_complete(storage, prefix):
-                return prefix
-        if names == storage.list_dir(path):
-            break  # Else what was there has been replaced by newer ones meanwhile.
-    return None
+    found = find_newest(storage, path_text(directory), latest_filename or STATE_FILE)
+    found.say_so()
+    return found.path
 
 
 def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
     """Tell whether there is a checkpoint at a prefix, with the right index and file lengths.
+
+    A sharded pattern `PREFIX-?????-of-NNNNN` means its prefix. Of a checkpoint in a format that
+    this version does not open, only the presence of its index is checked.
 
     Raises:
         StorageError: files cannot be opened for a reason that has nothing to do with them.
@@ -75,19 +117,46 @@ def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
         >>> checkpoint_exists("/no/such/directory/ckpt")
         False
     """
-    return _is_complete(storage, path_text(prefix))
+    path = files.without_pattern(path_text(prefix))
+    error = _why_not(storage, path)
+    if isinstance(error, (UnsupportedFormatError, CheckpointNotFoundError)):
+        return commit_status(storage, path) is not None
+    return error is None
+
+
+def get_checkpoint_mtimes(
+    checkpoint_prefixes: Iterable[PathLike], *, storage: Storage = LOCAL
+) -> list[float]:
+    """Return when each checkpoint was written, in seconds since 1970.
+
+    Args:
+        checkpoint_prefixes: paths of checkpoints, or sharded patterns.
+        storage: where they are.
+
+    Returns:
+        the times in the order of the paths. Those at which there is no checkpoint are left out, so
+        the result may be shorter. Whether a checkpoint is whole is not looked at.
+
+    Example:
+        >>> get_checkpoint_mtimes(["/no/such/directory/ckpt"])
+        []
+    """
+    prefixes = [files.without_pattern(path_text(prefix)) for prefix in checkpoint_prefixes]
+    found = [commit_status(storage, prefix) for prefix in prefixes]
+    return [status.mtime for status in found if status is not None]
 
 
 def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
     """Return the prefix that a path means: of a directory, its newest checkpoint.
 
-    Any other path is returned as it is; whether there is a checkpoint is found when it is opened.
+    A sharded pattern means its prefix. Any other path is returned as it is; whether there is a
+    checkpoint is found when it is opened.
 
     Raises:
         CheckpointNotFoundError: the directory holds no checkpoint.
         StorageError: the path cannot be looked at.
     """
-    text = path_text(path)
+    text = files.without_pattern(path_text(path))
     if storage.status(files.index_file(text)) is not None or not _is_directory(storage, text):
         return text
     newest = latest_checkpoint(text, storage=storage)
@@ -99,32 +168,92 @@ def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
     return newest
 
 
+def find_newest(
+    storage: Storage,
+    directory: str,
+    state_file: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Newest:
+    """Return the newest checkpoint of a directory, beside live writers too.
+
+    A writer moves the state file before it removes what the file named. So if the state file says
+    the same before and after the directory was looked through, it is to blame for what it says;
+    else all is looked at again.
+    """
+    found = Newest(None, files.in_directory(directory, state_file))
+    patience = iter(_PATIENCE)
+    for _ in range(_ATTEMPTS):
+        if not _is_directory(storage, directory):
+            return Newest(None, found.state_file)
+        names = storage.list_dir(directory)
+        state = look_at_state(storage, directory, state_file)
+        found = _look_through(storage, directory, state)
+        if found.path is None and names != storage.list_dir(directory):
+            continue  # What was there has been replaced by newer ones meanwhile.
+        if not found.problem:
+            return found
+        if state != look_at_state(storage, directory, state_file):
+            continue
+        delay = next(patience, None)
+        if delay is None or not _may_be_the_first(storage, directory, found, state):
+            return found
+        sleep(delay)
+    return Newest(found.path, found.state_file)
+
+
+def _may_be_the_first(storage: Storage, directory: str, found: Newest, state: StateFile) -> bool:
+    """Tell whether a writer may be about to write the first state file of the directory."""
+    if found.path is None or not state.is_missing:
+        return False
+    there = candidates(storage, directory)  # Only numbered ones are recorded in a state file.
+    is_one = len(there) == 1 and there[0].number is not None
+    return is_one and abs(time.time() - there[0].mtime) < _YOUNG
+
+
+def _look_through(storage: Storage, directory: str, state_file: StateFile) -> Newest:
+    """Return the newest checkpoint as far as one look can tell."""
+    problem = state_file.problem
+    if state_file.state is not None:
+        entry = state_file.state.model_checkpoint_path
+        named = inside(directory, entry)
+        for prefix in _newer_than(storage, named):
+            if _why_not(storage, prefix) is None:
+                return Newest(prefix, state_file.path)
+        error = _why_not(storage, named)
+        if error is None:
+            return Newest(named, state_file.path)
+        problem = f"names {entry!r}, {_reason(error)}"
+    for prefix in _by_listing(storage, directory):
+        if _why_not(storage, prefix) is None:
+            return Newest(prefix, state_file.path, problem)
+    return Newest(None, state_file.path, "" if state_file.state is None else problem)
+
+
+def _reason(error: CheckpointError) -> str:
+    """Say what is wrong with a checkpoint that a state file names."""
+    if isinstance(error, CheckpointNotFoundError):
+        return "which is not there"
+    return f"which cannot be opened ({error.message.rstrip('.')})"
+
+
 def _is_directory(storage: Storage, path: str) -> bool:
     """Tell whether a path leads to a directory; links on the way are followed."""
     status = storage.status(posixpath.join(path, "."))
     return status is not None and status.is_dir
 
 
-def _is_complete(storage: Storage, prefix: str) -> bool:
+def _why_not(storage: Storage, prefix: str) -> CheckpointError | None:
+    """Return why a checkpoint cannot be opened; `None` if it is whole."""
     try:
         open_checkpoint(storage, prefix).close()
     except StorageError as error:
-        if error.errno in _NOT_THE_FILES_FAULT:
+        if error.errno in NOT_THE_FILES_FAULT:
             raise
-        return False
-    except CheckpointError:
-        return False
-    return True
-
-
-def _newest_first(storage: Storage, directory: str, state_file: str) -> Iterator[str]:
-    """Yield the prefixes in a directory, what the state file says first."""
-    state = read_state(storage, directory, state_file)
-    if state is not None:
-        named = inside(directory, state.model_checkpoint_path)
-        yield from _newer_than(storage, named)
-        yield named
-    yield from _by_listing(storage, directory)
+        return error.with_traceback(None)
+    except CheckpointError as error:
+        return error.with_traceback(None)
+    return None
 
 
 def _newer_than(storage: Storage, prefix: str) -> Iterator[str]:

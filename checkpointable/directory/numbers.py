@@ -76,7 +76,7 @@ def _look_at(storage: Storage, prefix: str) -> Candidate | None:
 
 def commit_status(storage: Storage, prefix: str) -> FileStatus | None:
     """Return the status of the commit file that readers take at a prefix, of whatever form."""
-    for path in (files.index_file(prefix), prefix):
+    for path in (files.index_file(prefix), files.safetensors_file(prefix), prefix):
         try:
             status = storage.status(path)
             if status is not None and status.is_file and _may_commit(storage, path, prefix):

@@ -6,40 +6,33 @@ and whoever reads it looks at the directory too (`directory/latest.py`).
 
 from __future__ import annotations
 
+import errno
 import posixpath
-import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from checkpointable.bundle import files
+from checkpointable.bundle import existing, files
+from checkpointable.bundle.peek import BUNDLE
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.replace import replace_file
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.directory.state_text import Value, quoted, read_fields
+from checkpointable.errors import CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import Storage, read_all
 
 #: What the state file is called unless another name is given.
 STATE_FILE: Final = "checkpoint"
 
-#: One piece of protocol buffer text: a comment, or a field with its (perhaps divided) value.
-_PIECE: Final = re.compile(
-    r"""\#[^\n]*
-    | \b (?P<name>[A-Za-z_]\w*+) \s* : \s*
-      (?P<value> (?: (?: "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' ) \s* )+ | [-+.\w]+ )""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-_QUOTED: Final = re.compile(r""""((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'""", re.DOTALL)
-_ESCAPE: Final = re.compile(
-    rb"\\(?:(?P<octal>[0-7]{1,3})|[xX](?P<hex>[0-9a-fA-F]{1,2})"
-    rb"|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<letter>.))",
-    re.DOTALL,
-)
-_LETTERS: Final = {
-    bytes([a]): bytes([b]) for a, b in zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True)
-}
-_LITERAL: Final = (b"\\", b"'", b'"', b"?")
-_WRITTEN: Final = {b: f"\\{c}" for b, c in zip(b"\n\r\t\"'\\", "nrt\"'\\", strict=True)}
+#: A longer file is none: whoever reads it must not be made to fill the memory (S-2).
+LONGEST_STATE_FILE: Final = 16 << 20
+
+#: The problem of a state file that is not there.
+MISSING: Final = "is missing"
+
+#: Failures that say nothing about a file.
+NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @attrs.frozen
@@ -59,6 +52,26 @@ class CheckpointState:
     last_preserved_timestamp: float | None = None
 
 
+@attrs.frozen
+class StateFile:
+    """What was found under the name of a state file.
+
+    Attributes:
+        path: where.
+        state: what it says, or `None`.
+        problem: why it says nothing, in the words of a sentence that begins with the path.
+    """
+
+    path: str
+    state: CheckpointState | None
+    problem: str
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none at all."""
+        return self.problem == MISSING
+
+
 def change_state(
     storage: Storage,
     directory: str,
@@ -72,30 +85,19 @@ def change_state(
     Args:
         storage: where the directory is.
         directory: where the state file is.
-        change: given what the file says (`None`: it is missing, empty or damaged), returns what it
-            is to say; `None`: it is left as it is. It is called under the directory's lock.
+        change: given what the file says (`None`: nothing), returns what it is to say; `None`: it
+            is left as it is. It is called under the directory's lock.
         filename: what the state file is called.
 
     Raises:
         CheckpointExistsError: what stands under that name is a checkpoint.
-        StorageError: the storage failed, in reading too; the old state file is intact.
+        StorageError: the storage failed; the old state file is intact.
     """
     path = files.in_directory(directory, filename)
     with storage.lock_dir(directory) as locked:
-        state = change(_state_to_change(storage, path))
+        state = change(look_at_state(storage, directory, filename).state)
         if state is not None:
             _replace(storage, path, state, locked=locked)
-
-
-def _state_to_change(storage: Storage, path: str) -> CheckpointState | None:
-    """Return what a state file says; where that cannot be found out, it may not be replaced."""
-    status = storage.status(path)
-    if status is None or not status.is_file:
-        return None
-    try:
-        return decode_state(read_all(storage, path))
-    except CheckpointNotFoundError:
-        return None
 
 
 def write_state(
@@ -170,12 +172,43 @@ def _name(path: str) -> str:
 def read_state(
     storage: Storage, directory: str, filename: str = STATE_FILE
 ) -> CheckpointState | None:
-    """Return what a state file says; `None` if it is missing, empty, damaged or unreadable."""
+    """Return what a state file says; `None` if it is missing, empty, damaged or unreadable.
+
+    Raises:
+        StorageError: as `look_at_state`.
+    """
+    return look_at_state(storage, directory, filename).state
+
+
+def look_at_state(storage: Storage, directory: str, filename: str = STATE_FILE) -> StateFile:
+    """Return what a state file says, or why it says nothing.
+
+    Raises:
+        StorageError: it could not be opened for a reason that has nothing to do with it (too many
+            files are open): it may well say something.
+    """
+    path = files.in_directory(directory, filename)
     try:
-        content = read_all(storage, files.in_directory(directory, filename))
-    except CheckpointError:
-        return None
-    return decode_state(content)
+        return _look(storage, path)
+    except CheckpointNotFoundError:
+        return StateFile(path, None, MISSING)
+    except StorageError as error:
+        if error.errno in NOT_THE_FILES_FAULT:
+            raise
+        return StateFile(path, None, f"cannot be read ({error.message.rstrip('.')})")
+
+
+def _look(storage: Storage, path: str) -> StateFile:
+    status = storage.status(path)
+    # A directory or a checkpoint that is called so is none, and no sign that one was damaged.
+    if status is None or status.is_dir or existing.is_ours(storage, BUNDLE, path):
+        return StateFile(path, None, MISSING)
+    if status.size > LONGEST_STATE_FILE:
+        return StateFile(path, None, f"is damaged: it is {status.size:,} bytes long")
+    content = read_all(storage, path)
+    state = decode_state(content)
+    problem = "" if state is not None else "is damaged" if content.strip() else "is empty"
+    return StateFile(path, state, problem)
 
 
 def encode_state(state: CheckpointState) -> str:
@@ -184,17 +217,16 @@ def encode_state(state: CheckpointState) -> str:
     >>> encode_state(CheckpointState("a\nb"))
     'model_checkpoint_path: "a\\nb"\n'
     """
-    lines = [f'model_checkpoint_path: "{_escape(state.model_checkpoint_path)}"']
+    lines = [f"model_checkpoint_path: {quoted(state.model_checkpoint_path)}"]
     lines += [
-        f'all_model_checkpoint_paths: "{_escape(path)}"'
-        for path in state.all_model_checkpoint_paths
+        f"all_model_checkpoint_paths: {quoted(path)}" for path in state.all_model_checkpoint_paths
     ]
     lines += [
-        f"all_model_checkpoint_timestamps: {time!r}"
+        f"all_model_checkpoint_timestamps: {float(time)!r}"
         for time in state.all_model_checkpoint_timestamps
     ]
     if state.last_preserved_timestamp is not None:
-        lines.append(f"last_preserved_timestamp: {state.last_preserved_timestamp!r}")
+        lines.append(f"last_preserved_timestamp: {float(state.last_preserved_timestamp)!r}")
     return "\n".join(lines) + "\n"
 
 
@@ -204,56 +236,20 @@ def decode_state(content: bytes) -> CheckpointState | None:
     >>> decode_state(b'model_checkpoint_path: "ckpt-2"').model_checkpoint_path
     'ckpt-2'
     """
+    fields: dict[str, list[Value]] = defaultdict(list)
+    for name, value in read_fields(content.decode("utf-8", "surrogateescape")):
+        fields[name].append(value)
     try:
-        fields = list(_fields(content.decode("utf-8", "surrogateescape")))
-        latest = [_unquote(value) for name, value in fields if name == "model_checkpoint_path"]
-        preserved = [float(value) for name, value in fields if name == "last_preserved_timestamp"]
-        if not latest or not latest[-1]:
+        # Of a field that is not repeated the last value counts.
+        latest = [value.text() for value in fields["model_checkpoint_path"]][-1:]
+        preserved = [value.seconds() for value in fields["last_preserved_timestamp"]][-1:]
+        if latest in ([], [""]):
             return None
         return CheckpointState(
-            latest[-1],
-            tuple(_unquote(v) for name, v in fields if name == "all_model_checkpoint_paths"),
-            tuple(float(v) for name, v in fields if name == "all_model_checkpoint_timestamps"),
-            preserved[-1] if preserved else None,
+            latest[0],
+            tuple(value.text() for value in fields["all_model_checkpoint_paths"]),
+            tuple(value.seconds() for value in fields["all_model_checkpoint_timestamps"]),
+            preserved[0] if preserved else None,
         )
     except ValueError:
         return None
-
-
-def _fields(text: str) -> Iterator[tuple[str, str]]:
-    for piece in _PIECE.finditer(text):
-        if piece["name"] is not None:
-            yield piece["name"], piece["value"]
-
-
-def _escape(text: str) -> str:
-    data = text.encode("utf-8", "surrogateescape")
-    return "".join(
-        _WRITTEN.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in data
-    )
-
-
-def _unquote(value: str) -> str:
-    """Read a quoted value; adjacent quoted pieces are one."""
-    pieces = _QUOTED.findall(value)
-    if not pieces:
-        raise ValueError(f"expected a quoted text, found {value[:40]!r}")
-    text = "".join(double or single for double, single in pieces)
-    data = _ESCAPE.sub(_unescape, text.encode("utf-8", "surrogateescape"))
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    if match["octal"] is not None:
-        return bytes([int(match["octal"], 8) & 0xFF])
-    if match["hex"] is not None:
-        return bytes([int(match["hex"], 16)])
-    code = match["short"] or match["long"]
-    if code is not None:
-        return chr(int(code, 16)).encode()
-    letter = match["letter"]
-    if letter in _LITERAL:
-        return letter
-    if letter not in _LETTERS:
-        raise ValueError(f"unknown escape {match[0]!r}")
-    return _LETTERS[letter]

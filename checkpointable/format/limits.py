@@ -1,4 +1,4 @@
-"""The limits of the native format, version 1 (docs/format.md, section 11)."""
+"""The limits of the native format, version 1 (docs/format.md, the last section)."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ LONGEST_METADATA: Final = 16 * 2**20
 DEEPEST_KEY: Final = 32
 #: Keys of one dict, or members of one set, with one hash (F-40).
 MOST_EQUAL_HASHES: Final = 64
+
+#: The length of a record file, binary or text, in bytes (F-44, F-46).
+LONGEST_RECORD: Final = 2 * LONGEST_METADATA
+#: The version of record files that this library writes, and the highest that it reads (F-44).
+RECORD_VERSION: Final = 1
+#: How deep lists and objects nest in a record in text (F-46).
+DEEPEST_TEXT: Final = 16

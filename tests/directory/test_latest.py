@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint, resolve
+import checkpointable as ckpt
+from checkpointable.directory.latest import (
+    Newest,
+    checkpoint_exists,
+    find_newest,
+    get_checkpoint_mtimes,
+    latest_checkpoint,
+    resolve,
+)
 from checkpointable.directory.numbers import candidates, numbered_checkpoints
+from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import CheckpointState, record_latest, write_state
-from checkpointable.errors import CheckpointNotFoundError, StorageError
+from checkpointable.errors import CheckpointNotFoundError, CheckpointWarning, StorageError
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LOCAL
@@ -31,8 +43,11 @@ def _save(directory: Path, name: str, mtime: int, options: SaveOptions = OPTIONS
     os.utime(directory / (name if options.single_file else f"{name}.index"), (mtime, mtime))
 
 
-def _latest(directory: Path) -> str | None:
-    found = latest_checkpoint(directory)
+def _latest(directory: Path, says: str | None = None) -> str | None:
+    """Return the latest; `says`: what the one warning must match, if there is to be one."""
+    with pytest.warns(CheckpointWarning, match=says) if says else nullcontext() as warned:
+        found = latest_checkpoint(directory)
+    assert warned is None or len(warned) == 1
     return None if found is None else str(Path(found).relative_to(directory))
 
 
@@ -75,26 +90,65 @@ def test_a_state_file_left_behind_does_not_decide(tmp_path: Path) -> None:
     assert _latest(tmp_path) == "ckpt-5"
 
 
-@pytest.mark.parametrize("state", [None, b"", b"damaged", b'model_checkpoint_path: "gone-3"'])
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (None, "checkpoint: is missing, so"),
+        (b"", "checkpoint: is empty, so"),
+        (b" \n\n", "checkpoint: is empty, so"),
+        (b"damaged", "checkpoint: is damaged, so"),
+        (b'model_checkpoint_path: "gone-3"', "names 'gone-3', which is not there"),
+        (b'model_checkpoint_path: "cut"', r"names 'cut', which cannot be opened \(.*cut.index"),
+    ],
+)
 def test_without_a_useful_state_file_the_directory_is_listed(
-    tmp_path: Path, state: bytes | None
+    tmp_path: Path, state: bytes | None, says: str
 ) -> None:
     """Of one name the highest number is the newest, between names the newest write decides."""
+    (tmp_path / "cut.index").write_bytes(b"CKPT")
     for name, mtime in [("a-9", 50), ("a-10", 40), ("b-1", 45), ("c", 30)]:
         _save(tmp_path, name, mtime)
     if state is not None:
         (tmp_path / "checkpoint").write_bytes(state)
     order = []
-    while (newest := _latest(tmp_path)) is not None:
-        order.append(newest)
-        (tmp_path / f"{newest}.index").unlink()
+    for expected in ("b-1", "a-10", "a-9", "c"):
+        order.append(_latest(tmp_path, rf"(?s){says}.*{expected} is taken"))
+        (tmp_path / f"{expected}.index").unlink()
     assert order == ["b-1", "a-10", "a-9", "c"]
+
+
+@pytest.mark.parametrize("state", [None, b"", b"damaged"])
+def test_where_there_is_nothing_nothing_is_said(tmp_path: Path, state: bytes | None) -> None:
+    """A state file that says nothing is no matter where there is no checkpoint."""
+    if state is not None:
+        (tmp_path / "checkpoint").write_bytes(state)
+    assert _latest(tmp_path) is None
+
+
+def test_a_state_file_that_leads_to_nothing_is_named(tmp_path: Path) -> None:
+    """A state file that names what is not there, where nothing is, is said."""
+    write_state(LOCAL, str(tmp_path), CheckpointState("ckpt-1"))
+    assert _latest(tmp_path, "names 'ckpt-1', .* it holds no checkpoint that is whole") is None
+
+
+def test_a_checkpoint_or_directory_called_so_is_no_state_file(tmp_path: Path) -> None:
+    """What is called as the state file and is a checkpoint, or a directory, is no damaged one."""
+    _save(tmp_path, "checkpoint", 100, SINGLE)
+    assert _latest(tmp_path, "checkpoint: is missing") == "checkpoint"
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / "checkpoint").mkdir()
+    _save(tmp_path, "ckpt-1", 100)
+    assert _latest(tmp_path, "checkpoint: is missing") == "ckpt-1"
+    (tmp_path / "checkpoint").rmdir()
+    (tmp_path / "checkpoint").symlink_to("/etc/hostname")
+    assert _latest(tmp_path, "checkpoint: cannot be read .* a symbolic link") == "ckpt-1"
 
 
 @pytest.mark.parametrize("options", [OPTIONS, SINGLE])
 def test_both_forms_are_found(tmp_path: Path, options: SaveOptions) -> None:
     """A checkpoint in one file is found as well as one with an index."""
     _save(tmp_path, "ckpt-1", 100, options)
+    record_latest(LOCAL, str(tmp_path / "ckpt-1"))
     assert _latest(tmp_path) == "ckpt-1"
     assert checkpoint_exists(tmp_path / "ckpt-1")
     assert list(numbered_checkpoints(LOCAL, str(tmp_path / "ckpt"))) == [1]
@@ -119,7 +173,7 @@ def test_a_damaged_newest_makes_the_next_older_the_latest(
     record_latest(LOCAL, str(tmp_path / "ckpt-2"))
     assert _latest(tmp_path) == "ckpt-2"
     damage(tmp_path)
-    assert _latest(tmp_path) == "ckpt-1"
+    assert _latest(tmp_path, "names 'ckpt-2', which .*ckpt-1 is taken") == "ckpt-1"
     assert not checkpoint_exists(tmp_path / "ckpt-2")
     assert checkpoint_exists(tmp_path / "ckpt-1")
 
@@ -147,7 +201,7 @@ def test_entries_lead_nowhere_else(tmp_path: Path, entry: str, found: str) -> No
     _save(inside, "ckpt-1", 300)
     _save(inside, "ckpt-2", 200)
     write_state(LOCAL, str(inside), CheckpointState(entry))
-    assert _latest(inside) == found
+    assert _latest(inside, "which is not there" if found == "ckpt-2" else None) == found
 
 
 def test_another_state_file_can_be_named(tmp_path: Path) -> None:
@@ -155,7 +209,7 @@ def test_another_state_file_can_be_named(tmp_path: Path) -> None:
     _save(tmp_path, "ckpt-2", 100)
     _save(tmp_path, "ckpt-1", 200)
     write_state(LOCAL, str(tmp_path), CheckpointState("ckpt-1"), "mine")
-    assert _latest(tmp_path) == "ckpt-2"
+    assert _latest(tmp_path, "checkpoint: is missing") == "ckpt-2"
     assert latest_checkpoint(tmp_path, "mine") == str(tmp_path / "ckpt-1")
 
 
@@ -173,6 +227,7 @@ def test_races_do_not_raise() -> None:
     storage = MemoryStorage()
     for number in (1, 2, 3):
         DRIVER.save(storage, f"/run/ckpt-{number}", number, OPTIONS)
+    record_latest(storage, "/run/ckpt-1")
     assert latest_checkpoint("/run", storage=Vanishing(storage)) == "/run/ckpt-1"
 
 
@@ -195,6 +250,7 @@ def test_a_directory_that_cannot_be_read_is_not_taken_for_empty(
 def test_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory means its newest checkpoint, a link to one too; any other path is itself."""
     _save(tmp_path / "run", "ckpt-1", 100)
+    record_latest(LOCAL, str(tmp_path / "run" / "ckpt-1"))
     (tmp_path / "link").symlink_to("run")
     for directory in (tmp_path / "run", tmp_path / "link", f"{tmp_path}/run/"):
         assert resolve(directory) == os.path.join(directory, "ckpt-1")
@@ -227,4 +283,113 @@ def test_candidates_are_what_has_a_commit_file() -> None:
     )
     DRIVER.save(storage, "/run/e-5", 1, SINGLE)
     found = {(c.prefix, c.name, c.number) for c in candidates(storage, "/run")}
-    assert found == {("/run/a", "a", None), ("/run/e-5", "e", 5)}
+    assert found == {("/run/a", "a", None), ("/run/d", "d", None), ("/run/e-5", "e", 5)}
+
+
+class _Busy(WrappedStorage):
+    """Lets something happen each time that the directory was listed."""
+
+    def __init__(self, inner: MemoryStorage, happens: Callable[[int], None]) -> None:
+        super().__init__(inner)
+        self._happens = happens
+        self.listed = 0
+
+    def list_dir(self, path: str) -> list[str]:
+        found = super().list_dir(path)
+        self.listed += 1
+        self._happens(self.listed)
+        return found
+
+
+def test_a_writer_that_moves_on_is_not_blamed() -> None:
+    """A state file that has moved on from what is gone by now is not blamed."""
+    storage = MemoryStorage()
+    for name in ("a-1", "b-1"):
+        DRIVER.save(storage, f"/run/{name}", 1, OPTIONS)
+    record_latest(storage, "/run/a-1")
+
+    def move_on(listed: int) -> None:
+        if listed == 1:  # The state file was read; a save comes, and with it a removal.
+            record_latest(storage, "/run/b-1")
+            remove_checkpoints(storage, ["/run/a-1"])
+
+    busy = _Busy(storage, move_on)
+    found = find_newest(busy, "/run", "checkpoint", sleep=_no_sleep)
+    assert found == Newest("/run/b-1", "/run/checkpoint")
+
+
+def test_the_first_save_of_a_directory_is_not_blamed() -> None:
+    """Where the only checkpoint is seconds old, its state file may be about to be written."""
+    storage = MemoryStorage()
+    DRIVER.save(storage, "/run/ckpt-1", 1, OPTIONS)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            record_latest(storage, "/run/ckpt-1")
+
+    found = find_newest(storage, "/run", "checkpoint", sleep=sleep)
+    assert found == Newest("/run/ckpt-1", "/run/checkpoint")
+    assert len(slept) == 3
+
+
+def test_patience_ends() -> None:
+    """The wait for the first state file lasts half a second at most."""
+    storage = MemoryStorage()
+    DRIVER.save(storage, "/run/ckpt-1", 1, OPTIONS)
+    slept: list[float] = []
+    found = find_newest(storage, "/run", "checkpoint", sleep=slept.append)
+    assert found == Newest("/run/ckpt-1", "/run/checkpoint", "is missing")
+    assert sum(slept) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("other", "age"), [("ckpt-0", 0), (None, 20)])
+def test_an_old_directory_is_blamed_at_once(tmp_path: Path, other: str | None, age: int) -> None:
+    """Where there are several checkpoints, or the only one is old, nobody is waited for."""
+    if other:
+        _save(tmp_path, other, 100)
+    _save(tmp_path, "ckpt-1", int(time.time()) - age)
+    found = find_newest(LOCAL, str(tmp_path), "checkpoint", sleep=_no_sleep)
+    assert found.problem == "is missing"
+
+
+def _no_sleep(seconds: float) -> None:
+    raise AssertionError(seconds)
+
+
+def test_a_pattern_means_its_prefix(tmp_path: Path) -> None:
+    """What a sharded `Saver` returns is taken wherever a path is, and in a state file."""
+    pattern = "model-5-?????-of-00002"
+    _save(tmp_path, "model-5", 100)
+    write_state(LOCAL, str(tmp_path), CheckpointState(pattern, (pattern,)))
+    assert _latest(tmp_path) == "model-5"
+    assert checkpoint_exists(tmp_path / pattern)
+    assert resolve(tmp_path / pattern) == str(tmp_path / "model-5")
+    assert get_checkpoint_mtimes([tmp_path / pattern]) == [100.0]
+    with ckpt.load_checkpoint(tmp_path / pattern) as reader:
+        assert reader.path == str(tmp_path / "model-5")
+
+
+def test_times_of_what_is_there(tmp_path: Path) -> None:
+    """The times come in the order of the paths, in seconds; what is not there is left out."""
+    _save(tmp_path, "a", 300)
+    _save(tmp_path, "b-1", 100, SINGLE)
+    (tmp_path / "c.safetensors").write_bytes(b"")
+    os.utime(tmp_path / "c.safetensors", (200, 200))
+    (tmp_path / "d").write_bytes(b"no checkpoint")
+    paths = [tmp_path / "b-1", tmp_path / "missing", tmp_path / "d", str(tmp_path / "c")]
+    assert [100.0, 200.0, 300.0] == get_checkpoint_mtimes([*paths, tmp_path / "a"])
+
+
+def test_other_formats_exist_by_name(tmp_path: Path) -> None:
+    """A checkpoint of another format is there if its index is; anybody's file is none."""
+    (tmp_path / "tf-1.index").write_bytes(bytes(48) + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb")
+    (tmp_path / "st.safetensors").write_bytes(b"")
+    (tmp_path / "torch").write_bytes(b"PK\x03\x04" + bytes(100))
+    (tmp_path / "odd.index").write_bytes(b"text")
+    exists = {name for name in ("tf-1", "st", "torch", "odd") if checkpoint_exists(tmp_path / name)}
+    assert {"tf-1", "st"} == exists
+    assert {"tf-1", "st", "odd"} == {
+        posixpath.basename(c.prefix) for c in candidates(LOCAL, str(tmp_path))
+    }

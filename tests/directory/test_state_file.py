@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from checkpointable.directory.state_file import (
     change_state,
     decode_state,
     encode_state,
+    look_at_state,
     read_state,
     record_latest,
     write_state,
@@ -59,6 +61,18 @@ def test_tensorflows_file_is_read_and_written() -> None:
         (b'# model_checkpoint_path: "no"\nmodel_checkpoint_path: "ckpt-5"', "ckpt-5"),
         (b'new_field: 7\nother { x: "y" }\nmodel_checkpoint_path: "ckpt-5" more: true', "ckpt-5"),
         (b'model_checkpoint_path: "a"; model_checkpoint_path: "b"', "b"),
+        (b'model_checkpoint_path: "a", model_checkpoint_path: "b",', "b"),
+        (b'model_checkpoint_path: [ "a", "b" ]', "b"),
+        (b'model_checkpoint_path: "a" # "b"\n "c"', "ac"),
+        (rb'model_checkpoint_path: "\1" "2" ' + b"'\\3'", "\x012\x03"),
+        (rb'model_checkpoint_path: "\303" "\274"', "ü"),
+        (rb'model_checkpoint_path: "\x41\x4a1\X7e"', "AJ1~"),
+        (rb'model_checkpoint_path: "\a\b\f\v\?\ud83d\ude00"', "\a\b\f\v?😀"),
+        (b'other { model_checkpoint_path: "no" } model_checkpoint_path: "yes"', "yes"),
+        (b'other { a { } } model_checkpoint_path: "yes"', "yes"),
+        (b'}} model_checkpoint_path: "yes"', "yes"),
+        (b'new: ["model_checkpoint_path: \'x\'"] model_checkpoint_path: "yes"', "yes"),
+        (b"\xef\xbb\xbfmodel_checkpoint_path: 'yes'\r\n", "yes"),
         (b'all_model_checkpoint_paths: "cut sho\nmodel_checkpoint_path: "ckpt-5"', "ckpt-5"),
     ],
 )
@@ -67,6 +81,67 @@ def test_escapes_and_unknown_fields_are_read(text: bytes, path: str) -> None:
     state = decode_state(text)
     assert state is not None
     assert state.model_checkpoint_path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        (b"1e3, 1.5f; 2.5F .5 1. -3 - 4", "1000.0 1.5 2.5 0.5 1.0 -3.0 -4.0"),
+        (b"inf -inf nan Infinity NaN", "inf -inf nan inf nan"),
+        (b"1e400 1E-3 1.25e+2f", "inf 0.001 125.0"),
+    ],
+)
+@pytest.mark.parametrize("in_list", [False, True])
+def test_numbers_are_read(text: bytes, times: str, *, in_list: bool) -> None:
+    """Numbers are read as protocol buffers write them, one by one or as a list."""
+    numbers = text.replace(b"- 4", b"-4").replace(b",", b"").replace(b";", b"").split()
+    name = b"all_model_checkpoint_timestamps: "
+    fields = b"[" + b" , ".join(numbers) + b"]" if in_list else (b" " + name).join(numbers)
+    state = decode_state(b'model_checkpoint_path: "a"\n' + name + fields)
+    assert state is not None
+    assert times == " ".join(map(repr, state.all_model_checkpoint_timestamps))
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        (b'["a", "b" \'c\', "d"]', ("a", "bc", "d")),
+        (b'[]\nall_model_checkpoint_paths: "a"', ("a",)),
+        (b'["a"]\nall_model_checkpoint_paths: ["b"]', ("a", "b")),
+        (b'["a", # "no"\n "b"]', ("a", "b")),
+        (b'["a", "b', ("a",)),
+        (b'["a" "b', ("a",)),
+    ],
+)
+def test_lists_are_read(text: bytes, paths: tuple[str, ...]) -> None:
+    """A repeated field may be written as a list; of one that breaks off the beginning is kept."""
+    content = b'model_checkpoint_path: "x"\nall_model_checkpoint_paths: ' + text
+    assert CheckpointState("x", paths) == decode_state(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        (
+            'model_checkpoint_path: "we\\"ird é\\\\n-7"\n'
+            'all_model_checkpoint_paths: "we\\"ird é\\\\n-7"\n'
+            "all_model_checkpoint_timestamps: 1795189868.6369052\n"
+            "last_preserved_timestamp: 1795189867.6343422\n",
+            CheckpointState(
+                'we"ird é\\n-7', ('we"ird é\\n-7',), (1795189868.6369052,), 1795189867.6343422
+            ),
+        ),
+        (
+            'model_checkpoint_path: "model.ckpt-43"\n'
+            'all_model_checkpoint_paths: "model.ckpt-42"\n'
+            'all_model_checkpoint_paths: "model.ckpt-43"\n',
+            CheckpointState("model.ckpt-43", ("model.ckpt-42", "model.ckpt-43")),
+        ),
+    ],
+)
+def test_files_that_tensorflow_wrote(content: str, state: CheckpointState) -> None:
+    """The files that TensorFlow's manager and its saver wrote are read."""
+    assert state == decode_state(content.encode())
 
 
 @pytest.mark.parametrize(
@@ -96,6 +171,38 @@ def test_no_bytes_raise(content: bytes) -> None:
     decode_state(content)
 
 
+MUTATIONS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3), st.binary(max_size=4)))
+
+
+@given(MUTATIONS)
+def test_no_damage_raises(mutations: list[tuple[int, int, bytes]]) -> None:
+    """A file with pieces replaced, left out and put in never raises, nor does writing it again."""
+    content = TENSORFLOW
+    for place, length, piece in mutations:
+        content = content[:place] + piece + content[place + length :]
+    state = decode_state(content)
+    if state is not None:
+        assert repr(state) == repr(decode_state(encode_state(state).encode()))
+
+
+PATHS = st.text(st.characters(codec="utf-8"), min_size=1)
+TIMES = st.floats(width=64)
+
+
+@given(
+    st.builds(
+        CheckpointState,
+        PATHS,
+        st.lists(PATHS).map(tuple),
+        st.lists(TIMES).map(tuple),
+        st.none() | TIMES,
+    )
+)
+def test_every_state_comes_back(state: CheckpointState) -> None:
+    """Paths, times (nan and infinite ones too) and their order come back as they were written."""
+    assert repr(state) == repr(decode_state(encode_state(state).encode()))
+
+
 @given(st.text(st.characters(codec=None, exclude_categories=["Cs"]), min_size=1))
 def test_every_path_comes_back(path: str) -> None:
     """Whatever path is written is read back, and the text is plain ASCII on one line a field."""
@@ -105,6 +212,21 @@ def test_every_path_comes_back(path: str) -> None:
     assert decode_state(text.encode()) == CheckpointState(path, (path, "x"))
 
 
+def test_numpy_numbers_are_written_plainly() -> None:
+    """Times that are numpy scalars are written as any number."""
+    text = encode_state(CheckpointState("a", ("a",), (np.float64(1.5),), np.float32(0.5)))
+    assert text.endswith("_timestamps: 1.5\nlast_preserved_timestamp: 0.5\n")
+
+
+def test_a_file_that_is_too_long_is_not_read() -> None:
+    """A state file of more than 16 MiB is taken for damaged, unread (S-2)."""
+    content = TENSORFLOW + b"#" * (16 * 2**20)
+    for length, is_read in ((16 * 2**20, True), (16 * 2**20 + 1, False)):
+        storage = MemoryStorage(DiskImage({"/run/checkpoint": content[:length]}))
+        assert is_read == (read_state(storage, "/run") == STATE)
+        assert is_read == ("bytes long" not in look_at_state(storage, "/run").problem)
+
+
 def test_undecodable_paths_come_back() -> None:
     """A path with bytes that are no UTF-8, as the system hands them over, is kept."""
     assert decode_state(encode_state(CheckpointState("a\udcff")).encode()) == CheckpointState(
@@ -112,7 +234,24 @@ def test_undecodable_paths_come_back() -> None:
     )
 
 
-@pytest.mark.parametrize("piece", [b"a", b'a: "', b"a:", b'"', b"\\", b'a: "\\\n', b"'", b"a: b "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"a",
+        b'a: "',
+        b"a:",
+        b'"',
+        b"\\",
+        b'a: "\\\n',
+        b"'",
+        b"a: b ",
+        b"a:[",
+        b"{",
+        b"1",
+        b"a:1,",
+        b"a:-",
+    ],
+)
 def test_reading_takes_time_linear_in_the_length(piece: bytes) -> None:
     """Half a megabyte of anything ends before the alarm does: no pattern backtracks."""
     assert decode_state(piece * (500_000 // len(piece))) is None
