@@ -74,6 +74,7 @@ class Operation(Fetchable):
     Attributes:
         name: its name, unique in the graph.
         graph: the graph.
+        action: what is called with the session when it is run.
         created_at: file, line and function outside of this library that led to it.
 
     Example:
@@ -84,7 +85,7 @@ class Operation(Fetchable):
         'world'
     """
 
-    __slots__ = ("__weakref__", "_action", "created_at", "graph", "name")
+    __slots__ = ("__weakref__", "action", "created_at", "graph", "name")
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Operation(Fetchable):
         action: Callable[[Session], Any],
         created_at: SourceLine | None = None,
     ) -> None:
-        self.name, self.graph, self._action = name, graph, action
+        self.name, self.graph, self.action = name, graph, action
         self.created_at = _source_line() if created_at is None else created_at
 
     def fetch(self, session: Session) -> Any:
@@ -103,7 +104,7 @@ class Operation(Fetchable):
             ValueError: the session is of another graph.
         """
         session.check_graph(self.graph, f"the operation {self.name!r}")
-        return self._action(session)
+        return self.action(session)
 
     def __repr__(self) -> str:
         return f"<Operation {self.name!r}>"
