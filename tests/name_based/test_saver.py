@@ -155,6 +155,19 @@ class TestSavingAndRestoring:
         assert ({"w": 1.0}, 1.0) == (ckpt.load(saved), w.value)
         status.assert_consumed()
 
+    def test_the_documented_way(self, tmp_path, mode):
+        """Make a saver, train, save every so many steps; nothing is saved by itself."""
+        w = mode.variable(0.0, "w")
+        saver = ckpt.Saver() if mode.is_graph else ckpt.Saver([w])
+        for step in range(100):
+            mode.write(w, step)
+            assert (step > 0) == bool(os.listdir(tmp_path))
+            if step % 10 == 0:
+                saver.save(mode.session, tmp_path / "my-model", global_step=step)
+        expected = [f"my-model-{step}" for step in (50, 60, 70, 80, 90)]
+        assert expected == [os.path.basename(path) for path in saver.last_checkpoints]
+        assert 90.0 == ckpt.load(ckpt.latest_checkpoint(tmp_path))["w"]
+
 
 class TestNumbers:
     def test_a_step_is_added_to_the_name(self, tmp_path, mode):
