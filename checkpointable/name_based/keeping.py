@@ -99,12 +99,9 @@ class Keeping:
         if self._adopted is None or known in self._adopted:
             return
         is_first = not self._adopted and not self._saved
-        self._adopted.add(known)
         state = read_state(self._storage, place.directory, place.state_file)
-        if state is None:
-            return
         adopted: tuple[Saved, ...] = ()
-        for entry, time in _entries(state):
+        for entry, time in _entries(state) if state is not None else ():
             prefix = inside(place.directory, entry)
             status = self._look_into(prefix) if _name(prefix) == name else None
             if status is not None:
@@ -112,29 +109,31 @@ class Keeping:
                 adopted = _with(adopted, Saved(prefix, when))
         own = {_key(one.prefix) for one in self._saved}
         self._saved = (*(one for one in adopted if _key(one.prefix) not in own), *self._saved)
-        last = state.last_preserved_timestamp
+        last = state.last_preserved_timestamp if state is not None else None
         if is_first and adopted and last is not None and math.isfinite(last):
             self._last_preserved = last
+        self._adopted.add(known)
 
     def _take_in(self, newest: Saved) -> None:
         """Put a checkpoint last, and decide about those that are no longer among the latest."""
-        # A clock that was set back errs toward keeping.
-        self._last_preserved = min(self._last_preserved, newest.time)
         saved = _with(self._saved, newest)
         plan = plan_retention(
             saved,
             self._latest,
             every_hours=self._every_hours,
-            last_preserved=self._last_preserved,
+            # A clock that was set back errs toward keeping.
+            last_preserved=min(self._last_preserved, newest.time),
         )
-        self._last_preserved = plan.last_preserved
         deleted = {*plan.deleted}
         leaving = {*deleted, *plan.preserved}
-        self._saved = tuple(one for one in saved if one.prefix not in leaving)
         again = _key(newest.prefix)
-        self._surplus = (
-            *(one for one in self._surplus if _key(one.prefix) != again),
-            *(one for one in saved if one.prefix in deleted),
+        surplus = [one for one in self._surplus if _key(one.prefix) != again]
+        surplus += [one for one in saved if one.prefix in deleted]
+        # At one stroke: an interrupt must not lose what is to be deleted.
+        self._saved, self._surplus, self._last_preserved = (
+            tuple(one for one in saved if one.prefix not in leaving),
+            tuple(surplus),
+            plan.last_preserved,
         )
         status = commit_status(self._storage, files.without_pattern(newest.prefix))
         if status is not None:

@@ -1,5 +1,6 @@
 """`Saver`: what its document says of saving and restoring, in both modes of execution."""
 
+import inspect
 import os
 import threading
 
@@ -14,6 +15,25 @@ from tests.harness.faults import Fault, FaultyStorage
 def listing(directory) -> list[str]:
     """The names in a directory, without the tokens of shards."""
     return sorted({name.partition(".data-")[0] for name in os.listdir(directory)})
+
+
+def test_the_arguments_are_those_of_the_document():
+    """Names, order and defaults; what is beyond is given by keyword."""
+    expected = {
+        ckpt.Saver: "var_list=None, reshape=False, sharded=False, max_to_keep=5,"
+        " keep_checkpoint_every_n_hours=10000.0, name=None, restore_sequentially=False,"
+        " saver_def=None, builder=None, defer_build=False, allow_empty=False, write_version=2,"
+        " pad_step_number=False, save_relative_paths=False, filename=None, *",
+        ckpt.Saver.save: "self, sess, save_path, global_step=None, latest_filename=None,"
+        " meta_graph_suffix='meta', write_meta_graph=True, write_state=True,"
+        " strip_default_attrs=False, save_debug_info=False",
+        ckpt.Saver.restore: "self, sess, save_path",
+    }
+    for function, arguments in expected.items():
+        parameters = inspect.signature(function).parameters.values()
+        plain = [p.replace(annotation=p.empty) for p in parameters]
+        found = ", ".join(map(str, (p for p in plain if p.kind is not p.KEYWORD_ONLY)))
+        assert arguments.removesuffix(", *") == found
 
 
 class TestSavingAndRestoring:
