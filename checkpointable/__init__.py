@@ -7,8 +7,18 @@ from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
-from checkpointable.directory.latest import checkpoint_exists, latest_checkpoint
+from checkpointable.directory.checkpoint_state import (
+    get_checkpoint_state,
+    update_checkpoint_state,
+)
+from checkpointable.directory.latest import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    latest_checkpoint,
+)
 from checkpointable.directory.removal import remove_checkpoint
+from checkpointable.directory.state_file import CheckpointState
+from checkpointable.directory.watching import checkpoints_iterator, wait_for_new_checkpoint
 from checkpointable.errors import (
     CheckpointError,
     CheckpointExistsError,
@@ -27,9 +37,11 @@ from checkpointable.errors import (
 )
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
+from checkpointable.manager.manager import CheckpointManager
 from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.importing import import_meta_graph
+from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.name_based.meta_graph import MetaGraphDef
 from checkpointable.name_based.saveable import SaveableObject, SaveSpec
 from checkpointable.name_based.saver import Saver
@@ -45,12 +57,14 @@ from checkpointable.reading import (
     verify,
 )
 from checkpointable.restore.entries import Entry
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.report import Report
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,
     LoadStatus,
 )
+from checkpointable.retention.plan import Decision, RetentionPlan
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session, get_default_session
@@ -74,12 +88,15 @@ __all__ = [
     "CheckpointError",
     "CheckpointExistsError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointNotFoundError",
     "CheckpointReader",
+    "CheckpointState",
     "CheckpointView",
     "CheckpointWarning",
     "CheckpointableSaver",
     "CorruptCheckpointError",
+    "Decision",
     "Difference",
     "DirectoryInUseError",
     "Entry",
@@ -91,12 +108,14 @@ __all__ = [
     "MetaGraphDef",
     "MissingDependencyError",
     "MovedValue",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointableError",
     "Operation",
     "PythonState",
     "Report",
     "RestoreOptions",
+    "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
     "SaveSpec",
@@ -118,11 +137,15 @@ __all__ = [
     "Variable",
     "ViewDifference",
     "checkpoint_exists",
+    "checkpoints_iterator",
     "diff",
     "export_meta_graph",
+    "get_checkpoint_mtimes",
+    "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
     "import_meta_graph",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",
@@ -132,5 +155,7 @@ __all__ = [
     "register_adapter",
     "remove_checkpoint",
     "tracked",
+    "update_checkpoint_state",
     "verify",
+    "wait_for_new_checkpoint",
 ]

@@ -23,6 +23,7 @@ from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.deferred import pending_paths
+from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
     CheckpointLoadStatus,
@@ -202,6 +203,10 @@ class Checkpoint(Trackable):
         Everything is checked before anything is assigned; values whose objects do not exist yet
         wait for them. The save counter is restored too.
 
+        Of a name-based checkpoint, such as a `Saver` writes, nothing is assigned here: the status
+        then gives the Variables that exist the values of their names, in `run_restore_ops()` or
+        `initialize_or_restore()`.
+
         Args:
             save_path: a checkpoint, or a directory: its newest one. `None`: nothing is restored,
                 and every assertion of the returned status raises.
@@ -209,13 +214,14 @@ class Checkpoint(Trackable):
             fields: fields of `RestoreOptions`, which override those of `options`.
 
         Returns:
-            a status that says what matched: see `LoadStatus`.
+            a status that says what matched: see `LoadStatus` and `NameBasedSaverStatus`.
 
         Raises:
             CheckpointNotFoundError: there is no checkpoint.
             IncompatibleCheckpointError: values do not fit; nothing was changed.
             CorruptCheckpointError: the files are damaged; its report lists what was assigned.
             UnmatchedError: `defer=False`, and not everything matched; nothing was changed.
+            ValueError: `at` was given for a name-based checkpoint.
         """
         settings = build_options(RestoreOptions, options, fields)
         return restore_checkpoint(self, save_path, settings, with_counter=True)
@@ -316,6 +322,8 @@ def _restore(
     waiting.settle()
     source = open_checkpoint(storage, path)
     try:
+        if source.graph is None:
+            return NameBasedSaverStatus(source, options, checkpoint, roots_of)
         reopen = partial(open_checkpoint, storage, path)
         restoration = Restoration(Books(source, reopen, options, checkpoint, roots_of))
         restoration.restore()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -17,7 +17,7 @@ from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
 from checkpointable.format.source import CheckpointSource, Finding
-from checkpointable.graph.paths import paths_of
+from checkpointable.graph.paths import paths_of, values_by_key
 from checkpointable.graph.tree import LEFT_OUT, build_tree
 from checkpointable.names import (
     PY_STATE,
@@ -97,7 +97,7 @@ class CheckpointReader:
         self.path = source.path
         self.graph: ObjectGraph | None = source.graph
         self.metadata: Mapping[str, Any] = source.metadata
-        self._by_key = dict(_values_by_key(source))
+        self._by_key = dict(values_by_key(source))
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.path}: {len(self.keys()):,} tensors>"
@@ -284,18 +284,6 @@ def verify(path: PathLike) -> list[Finding]:
 
 def _open(path: PathLike) -> CheckpointSource:
     return open_checkpoint(LOCAL, resolve(path))
-
-
-def _values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
-    """Yield the key and the number of every value."""
-    graph = source.graph
-    if graph is None:
-        yield from ((name, numbers[0]) for name, numbers in source.names.items())
-        return
-    paths, numbers = paths_of(graph)
-    for node, number in numbers.items():
-        for attribute in graph.attributes(node):
-            yield attribute_key(paths.full(number), attribute.name), attribute.value
 
 
 class _Loader:

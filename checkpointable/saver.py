@@ -103,7 +103,8 @@ class CheckpointableSaver:
     ) -> LoadStatus:
         """Give all objects their values from a checkpoint, now or when they come into being.
 
-        Variables of a graph receive theirs in `status.run_restore_ops(session)`.
+        Variables of a graph receive theirs in `status.run_restore_ops(session)`, and so does
+        everything if the checkpoint is a name-based one, such as a `Saver` writes.
 
         Args:
             save_path: a checkpoint, or a directory: its newest one. `None`: nothing is restored,
@@ -111,7 +112,7 @@ class CheckpointableSaver:
             options: what to restore.
 
         Returns:
-            a status that says what matched: see `LoadStatus`.
+            a status that says what matched: see `LoadStatus` and `NameBasedSaverStatus`.
 
         Raises:
             CheckpointError: as `Checkpoint.restore`.

@@ -67,9 +67,8 @@ class Newest:
             return
         taken = f"{self.path} is taken" if self.path else "it holds no checkpoint that is whole"
         warn(
-            f"{self.state_file}: {self.problem}, expected the name of the latest checkpoint. The"
-            f" directory was looked through: {taken}. The next save that records its checkpoint"
-            " there, or update_checkpoint_state, puts it right."
+            f"{self.state_file}: {self.problem}, so the directory was looked through: {taken}."
+            " update_checkpoint_state, or the next save that records its checkpoint, puts it right."
         )
 
 
@@ -205,7 +204,7 @@ def find_newest(
 
 def _may_be_the_first(storage: Storage, directory: str, found: Newest, state: StateFile) -> bool:
     """Tell whether a writer may be about to write the first state file of the directory."""
-    if found.path is None or state.state is not None or storage.status(state.path) is not None:
+    if found.path is None or not state.is_missing:
         return False
     there = candidates(storage, directory)
     return len(there) == 1 and abs(time.time() - there[0].mtime) < _YOUNG

@@ -19,13 +19,18 @@ class Candidate:
         prefix: its path.
         name: what its prefix is called, without directory and number.
         number: its number, if it has one.
-        mtime: when its commit file was last written.
+        status: what the storage knows of its commit file.
     """
 
     prefix: str
     name: str
     number: int | None
-    mtime: float
+    status: FileStatus
+
+    @property
+    def mtime(self) -> float:
+        """When its commit file was last written."""
+        return self.status.mtime
 
 
 def candidates(storage: Storage, directory: str) -> list[Candidate]:
@@ -34,9 +39,7 @@ def candidates(storage: Storage, directory: str) -> list[Candidate]:
     Raises:
         StorageError: the directory cannot be read.
     """
-    bases = {files.read_name(entry).prefix for entry in storage.list_dir(directory)}
-    found = (_look_at(storage, files.in_directory(directory, base)) for base in bases)
-    return [candidate for candidate in found if candidate is not None]
+    return _look_at_all(storage, directory, _bases(storage, directory))
 
 
 def numbered_checkpoints(storage: Storage, prefix: str) -> dict[int, Candidate]:
@@ -46,19 +49,29 @@ def numbered_checkpoints(storage: Storage, prefix: str) -> dict[int, Candidate]:
         StorageError: the directory cannot be read.
     """
     directory, name = files.split_path(prefix)
-    own = [c for c in candidates(storage, directory) if c.name == name]
-    return {c.number: c for c in sorted(own, key=_number) if c.number is not None}
+    bases = {base for base in _bases(storage, directory) if files.split_number(base)[0] == name}
+    own = sorted(_look_at_all(storage, directory, bases), key=_number)
+    return {c.number: c for c in own if c.number is not None}
 
 
 def _number(candidate: Candidate) -> int:
     return candidate.number or 0
 
 
+def _bases(storage: Storage, directory: str) -> set[str]:
+    return {files.read_name(entry).prefix for entry in storage.list_dir(directory)}
+
+
+def _look_at_all(storage: Storage, directory: str, bases: set[str]) -> list[Candidate]:
+    found = (_look_at(storage, files.in_directory(directory, base)) for base in bases)
+    return [candidate for candidate in found if candidate is not None]
+
+
 def _look_at(storage: Storage, prefix: str) -> Candidate | None:
     status = commit_status(storage, prefix)
     if status is None:
         return None
-    return Candidate(prefix, *files.split_number(files.split_path(prefix)[1]), status.mtime)
+    return Candidate(prefix, *files.split_number(files.split_path(prefix)[1]), status)
 
 
 def commit_status(storage: Storage, prefix: str) -> FileStatus | None:

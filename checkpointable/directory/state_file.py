@@ -28,6 +28,9 @@ STATE_FILE: Final = "checkpoint"
 #: A longer file is none: whoever reads it must not be made to fill the memory (S-2).
 LONGEST_STATE_FILE: Final = 16 << 20
 
+#: The problem of a state file that is not there.
+MISSING: Final = "is missing"
+
 #: Failures that say nothing about a file.
 NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -62,6 +65,11 @@ class StateFile:
     path: str
     state: CheckpointState | None
     problem: str
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none at all."""
+        return self.problem == MISSING
 
 
 def change_state(
@@ -183,7 +191,7 @@ def look_at_state(storage: Storage, directory: str, filename: str = STATE_FILE) 
     try:
         return _look(storage, path)
     except CheckpointNotFoundError:
-        return StateFile(path, None, "is missing")
+        return StateFile(path, None, MISSING)
     except StorageError as error:
         if error.errno in NOT_THE_FILES_FAULT:
             raise
@@ -194,7 +202,7 @@ def _look(storage: Storage, path: str) -> StateFile:
     status = storage.status(path)
     # A directory or a checkpoint that is called so is none, and no sign that one was damaged.
     if status is None or status.is_dir or existing.is_ours(storage, BUNDLE, path):
-        return StateFile(path, None, "is missing")
+        return StateFile(path, None, MISSING)
     if status.size > LONGEST_STATE_FILE:
         return StateFile(path, None, f"is damaged: it is {status.size:,} bytes long")
     content = read_all(storage, path)

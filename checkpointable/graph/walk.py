@@ -33,6 +33,7 @@ _ARRAY: Final = Kind.ARRAY
 _LIST: Final = Kind.LIST
 _TUPLE: Final = Kind.TUPLE
 _UNSUPPORTED: Final = Kind.UNSUPPORTED
+_ADAPTED: Final = Kind.ADAPTED
 
 Key = str | int
 
@@ -118,11 +119,27 @@ class Walk:
 
     def owner_of(self, omission: Omission) -> tuple[Any, tuple[str, ...]]:
         """Return the nearest object above something passed over, and the names from there on."""
-        node, names = omission.node, [str(omission.name)]
+        node = omission.node
+        if node and self.kinds[node] is not _TRACKABLE:
+            owner, names = self.place_of(node)
+            return owner, (*names, str(omission.name))
+        return self.objects[node], (str(omission.name),)
+
+    def place_of(self, node: int) -> tuple[Any, tuple[str, ...]]:
+        """Return the nearest object above a node, and the names from there on."""
+        names = [str(self._names[node])]
+        node = self._parents[node]
         while node and self.kinds[node] is not _TRACKABLE:
             names.insert(0, str(self._names[node]))
             node = self._parents[node]
         return self.objects[node], tuple(names)
+
+    def is_in_foreign(self, node: int) -> bool:
+        """Tell whether an object of a foreign type holds a node, directly or in containers."""
+        node = self._parents[node]
+        while node and self.kinds[node] is not _TRACKABLE and self.kinds[node] is not _ADAPTED:
+            node = self._parents[node]
+        return self.kinds[node] is _ADAPTED
 
     @property
     def untracked(self) -> list[Untracked]:

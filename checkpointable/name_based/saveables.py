@@ -48,6 +48,21 @@ def saveables_of_graph(graph: Graph) -> list[Item]:
     return graph.get_collection("variables") + graph.get_collection("saveable_objects")
 
 
+def has_any(var_list: VarList, allow_empty: bool) -> bool:
+    """Tell whether there is anything to save.
+
+    Raises:
+        ValueError: there is nothing, and that is not allowed.
+    """
+    is_container = isinstance(var_list, (Mapping, list, tuple))
+    if is_container and not var_list and not allow_empty:
+        raise ValueError(
+            "there is nothing to save: no Variables are given, or in the graph. Create them first,"
+            " or use allow_empty=True."
+        )
+    return not is_container or bool(var_list)
+
+
 def graph_of(saveables: Iterable[SaveableObject]) -> Graph | None:
     """Return the graph that Variables among these belong to; `None` if all are eager."""
     tensors = (spec.tensor for saveable in saveables for spec in saveable.specs)

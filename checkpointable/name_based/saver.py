@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, Self, final
@@ -12,7 +11,6 @@ from typing import Any, Final, Self, final
 import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import commit_status
 from checkpointable.errors import CheckpointError, warn
 from checkpointable.name_based.arguments import (
     check_no_collision,
@@ -29,21 +27,20 @@ from checkpointable.name_based.builder import (
     options_for,
     recorded_work,
 )
-from checkpointable.name_based.describing import items_of
-from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.keeping import Keeping, Place
-from checkpointable.name_based.meta_graph import MetaGraphDef
+from checkpointable.name_based.last_checkpoints import LastCheckpoints
 from checkpointable.name_based.meta_graph_file import debug_file
 from checkpointable.name_based.saveables import (
     VarList,
     graph_of,
+    has_any,
     saveables_of,
     saveables_of_graph,
 )
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import SaverWork
+from checkpointable.name_based.written_down import WrittenDown
 from checkpointable.options import SaveOptions
-from checkpointable.retention.policies import Saved
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session
 from checkpointable.storage.base import PathLike, Storage, path_text
@@ -56,7 +53,7 @@ _DIGITS: Final = 8
 
 
 @final
-class Saver:
+class Saver(LastCheckpoints, WrittenDown):
     """Saves and restores Variables by their global names, and looks after the last few saves.
 
     A checkpoint maps names to values; the object graph of the program plays no part. Where objects
@@ -186,8 +183,7 @@ class Saver:
             storage,
             clock,
         )
-        #: What save and restore do; `None` before it is built, and if there is nothing to save.
-        self._work: SaverWork | None = None
+        self._work = None
         self._is_built = False
         self._graph = self._find_graph()
         if self._graph is None:
@@ -218,7 +214,7 @@ class Saver:
             return
         graph = get_default_graph() or self._graph
         var_list = saveables_of_graph(graph) if self._var_list is None else self._var_list
-        if not self._is_empty(var_list):
+        if has_any(var_list, self._allow_empty):
             with graph.as_default():
                 self._saver_def = self._builder.build(
                     var_list,
@@ -285,12 +281,13 @@ class Saver:
         When the call returns, the checkpoint survives a power cut (unless `options.durable` is
         `False`). Whatever goes wrong after that is told in a `CheckpointWarning`.
         """
-        self._check_built()
+        sharded = self.as_saver_def().sharded
         state_file = state_file_name(latest_filename)
         suffix = checked_suffix(meta_graph_suffix)
         session = self._session(sess)
-        prefix = self._prefix(session, path_text(save_path), global_step)
-        check_no_collision(state_file, prefix, sharded=self._saver_def.sharded)
+        with nullcontext() if session is None else session.as_default():
+            prefix = path_text(save_path) + self._number(global_step)
+        check_no_collision(state_file, prefix, sharded=sharded)
         if self._work is None:
             return None
         path = self._work.save(session, prefix)
@@ -323,7 +320,7 @@ class Saver:
             TypeError: while a graph is built, `sess` is no Session.
             ValueError: `save_path` is `None`, or there is no checkpoint.
         """
-        self._check_built()
+        self.as_saver_def()  # Not before it is built.
         session = self._session(sess)
         if save_path is None:
             raise ValueError(
@@ -332,128 +329,6 @@ class Saver:
             )
         if self._work is not None:
             self._work.restore(session, path_text(save_path))
-
-    @property
-    def last_checkpoints(self) -> list[str]:
-        """The checkpoints that are kept and not kept for good, the oldest first; a new list."""
-        return [saved.prefix for saved in self._keeping.saved]
-
-    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
-        """Replace the list of kept checkpoints by some that are never deleted.
-
-        Once they are no longer among the latest they leave the list, and stay. Give times, with
-        `set_last_checkpoints_with_time`, to let them be deleted.
-
-        Args:
-            last_checkpoints: their paths, the oldest first.
-
-        Raises:
-            AssertionError: it is not a list.
-        """
-        _check_list("last_checkpoints", last_checkpoints)
-        self._keeping.assume(Saved(path_text(path), math.inf) for path in last_checkpoints)
-
-    def set_last_checkpoints_with_time(
-        self, last_checkpoints_with_time: list[tuple[str, float]]
-    ) -> None:
-        """Replace the list of kept checkpoints; the state file is not asked for them any more.
-
-        Args:
-            last_checkpoints_with_time: their paths and when they were saved, in seconds since
-                1970, the oldest first.
-
-        Raises:
-            AssertionError: it is not a list.
-            TypeError, ValueError: it holds something else than pairs of a path and a time.
-        """
-        _check_list("last_checkpoints_with_time", last_checkpoints_with_time)
-        pairs = [(path_text(path), float(when)) for path, when in last_checkpoints_with_time]
-        self._keeping.assume(Saved(path, when) for path, when in pairs)
-
-    def recover_last_checkpoints(self, checkpoint_paths: Iterable[PathLike]) -> None:
-        """Replace the list of kept checkpoints by those of some that are there.
-
-        Hardly needed: a new Saver learns from the state file what an older one has kept.
-
-        Args:
-            checkpoint_paths: their paths, the oldest first. Each counts as saved when its file was
-                last written; those that are not there are left out.
-        """
-        paths = [path_text(path) for path in checkpoint_paths]
-        found = [(p, commit_status(self._storage, files.without_pattern(p))) for p in paths]
-        self._keeping.assume(Saved(p, status.mtime) for p, status in found if status is not None)
-
-    def export_meta_graph(  # noqa: PLR0917  # the order of the reference document
-        self,
-        filename: PathLike | None = None,
-        collection_list: Sequence[str] | None = None,
-        as_text: bool = False,
-        export_scope: str | None = None,
-        clear_devices: bool = False,
-        clear_extraneous_savers: bool = False,
-        strip_default_attrs: bool = False,
-        save_debug_info: bool = False,
-    ) -> MetaGraphDef:
-        """Describe this saver and its graph, and write that to a file if one is named.
-
-        Args:
-            filename: the file to write; `None`: none. The arguments are those of
-                `checkpointable.export_meta_graph`.
-            collection_list: describe only these collections; by default all.
-            as_text: write JSON text instead of the binary form.
-            export_scope: describe only variables under this scope, and take it off their names.
-            clear_devices: leave out the devices of the variables.
-            clear_extraneous_savers: leave other savers out of the collections.
-            strip_default_attrs: leave fields at their default out of the file.
-            save_debug_info: write another file that says what line led to each variable.
-
-        Returns:
-            the description, from which `import_meta_graph` rebuilds variables and saver.
-
-        Raises:
-            RuntimeError: in eager execution, where there is no graph; or `build()` was not called.
-            CheckpointExistsError, NotCheckpointableError, StorageError, TypeError, ValueError: as
-                `checkpointable.export_meta_graph`.
-        """
-        self._check_built()
-        return export_meta_graph(
-            filename,
-            collection_list=collection_list,
-            as_text=as_text,
-            export_scope=export_scope,
-            clear_devices=clear_devices,
-            clear_extraneous_savers=clear_extraneous_savers,
-            strip_default_attrs=strip_default_attrs,
-            save_debug_info=save_debug_info,
-            graph=self._graph,
-            saver_def=self._saver_def,
-            items=items_of(() if self._work is None else self._work.saveables),
-            durable=self._options.durable,
-            storage=self._storage,
-        )
-
-    def as_saver_def(self) -> SaverDef:
-        """Return this saver written down: its settings, and the names of its operations if any.
-
-        Raises:
-            RuntimeError: `build()` was not called.
-        """
-        self._check_built()
-        return self._saver_def
-
-    def to_proto(self, export_scope: str | None = None) -> SaverDef | None:
-        """Return this saver written down, as it would be in a part of the graph.
-
-        Args:
-            export_scope: the name scope of that part, which is left out of the names.
-
-        Returns:
-            a `SaverDef`; `None` if the operations are outside of that scope.
-
-        Raises:
-            RuntimeError: `build()` was not called.
-        """
-        return self.as_saver_def().outside(export_scope)
 
     @classmethod
     def from_proto(cls, saver_def: SaverDef, import_scope: str | None = None) -> Self:
@@ -482,7 +357,7 @@ class Saver:
         return graph
 
     def _build_eagerly(self) -> None:
-        if not self._is_empty(self._var_list or ()):
+        if has_any(self._var_list or (), self._allow_empty):
             self._work = SaverWork(
                 saveables=saveables_of(self._var_list or ()),
                 hooks=self._builder,
@@ -496,22 +371,6 @@ class Saver:
             )
         self._is_built = True
 
-    def _is_empty(self, var_list: VarList) -> bool:
-        """Tell whether there is nothing to save; refuse that unless it is allowed."""
-        if not self._allow_empty and not len(var_list):
-            raise ValueError(
-                "there is nothing to save: no Variables are given, or in the graph. Create them"
-                " first, or use allow_empty=True."
-            )
-        return not len(var_list)
-
-    def _check_built(self) -> None:
-        if not self._is_built:
-            raise RuntimeError(
-                "the Saver is not built yet: it was made with defer_build=True. Call build() before"
-                " it is used."
-            )
-
     def _session(self, sess: Any) -> Session | None:
         return None if self._graph is None else checked_session(sess, self._graph)
 
@@ -524,24 +383,18 @@ class Saver:
         except CheckpointError as error:
             warn(f"the checkpoint is saved, but not its meta graph: {error}")
 
-    def _prefix(self, session: Session | None, save_path: str, global_step: Any) -> str:
-        """Return the prefix of a checkpoint, with the number of the step if there is one."""
+    def _number(self, global_step: Any) -> str:
+        """Return what a step adds to the name of a checkpoint."""
         if global_step is None:
-            return save_path
+            return ""
         if isinstance(global_step, str):
             saveables = () if self._work is None else self._work.saveables
             global_step = named_step(global_step, self._graph, saveables)
-        with nullcontext() if session is None else session.as_default():
-            number = checkpoint_number_of(global_step, "global_step")
-        return f"{save_path}-{number:0{_DIGITS if self._pads else 1}d}"
+        number = checkpoint_number_of(global_step, "global_step")
+        return f"-{number:0{_DIGITS if self._pads else 1}d}"
 
 
 def _side_files(suffix: str, prefix: str) -> Sequence[str]:
     """Return the files that go with a checkpoint: its meta graph, and what belongs to that."""
     file = f"{prefix}.{suffix}"
     return file, debug_file(file)
-
-
-def _check_list(argument: str, value: object) -> None:
-    if not isinstance(value, list):
-        raise AssertionError(f"{argument} is a {type(value).__qualname__}, expected a list")

@@ -23,12 +23,13 @@ from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.name_based.saveable import PlainSaveable, SaveableObject, SaveSpec
 from checkpointable.options import SaveOptions
+from checkpointable.restore.books import next_order
 from checkpointable.restore.by_name import NamedTarget, restore_by_name
 from checkpointable.session.graph import Graph, Operation
 from checkpointable.session.session import Session, get_default_session
 from checkpointable.storage.base import Storage
 from checkpointable.trackable import waiting
-from checkpointable.trackable.base import Variable
+from checkpointable.trackable.base import Variable, tracking_of
 from checkpointable.trackable.save_slice import SaveSlice
 
 _Array = npt.NDArray[Any]
@@ -184,11 +185,11 @@ class _Buffer:
 def _place(spec: SaveSpec) -> NamedTarget:
     """Return where a Variable or an array is restored."""
     tensor = spec.tensor
+    given: Callable[[], None] = _nothing
     if isinstance(tensor, Variable):
-        like, array, given = tensor.pattern_array(), tensor.storage_array, tensor.mark_initialized
+        like, array, given = tensor.pattern_array(), tensor.storage_array, partial(_given, tensor)
     else:
-        like = spec.value()
-        array, given = spec.value, _nothing
+        like, array = spec.value(), spec.value
         if not like.flags.writeable:
             raise NotCheckpointableError(
                 f"{spec.name}: the array is read-only, so nothing can be restored into it. Give a"
@@ -199,6 +200,13 @@ def _place(spec: SaveSpec) -> NamedTarget:
     shape = like.shape if part is None else part.full_shape
     bounds = None if part is None else _bounds(part, like.shape)
     return NamedTarget(spec.name, spec.name, like.dtype, shape, bounds, array, given)
+
+
+def _given(variable: Variable) -> None:
+    """Note that a Variable has its value, from a later restore than those that wait (R-11)."""
+    variable.mark_initialized()
+    if variable.cell is None:
+        tracking_of(variable).restored = next_order()
 
 
 def _nothing() -> None:

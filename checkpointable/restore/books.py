@@ -50,6 +50,11 @@ _Table = dict[int, tuple[weakref.ref[Any], set[Names]]]
 _order: Final = itertools.count(1)
 
 
+def next_order() -> int:
+    """Return the order number of a restore that begins now."""
+    return next(_order)
+
+
 class Books:
     """What one restore has matched so far.
 
@@ -71,7 +76,7 @@ class Books:
     ) -> None:
         if source.graph is None:
             raise IncompatibleCheckpointError(f"{source.path}: holds no object graph.")
-        self.order = next(_order)
+        self.order = next_order()
         self.checkpoint = OpenCheckpoint(source, reopen)
         self.graph = GraftedGraph(source.graph)
         self.options = options

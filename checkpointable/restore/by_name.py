@@ -5,7 +5,7 @@ First everything is checked, then everything is read. There is no deferral.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -28,15 +28,21 @@ from checkpointable.restore.fetching import (
     check_every_byte,
     fetch_values,
     overwrite,
+    without_collections,
 )
 from checkpointable.restore.fit import Misfit, describe, fit_tensor
 from checkpointable.restore.plan import Give
 from checkpointable.restore.report import Report
+from checkpointable.trackable.base import Variable
 
 #: How many names a message lists.
 _SHOWN: Final = 10
 
 _EXACT: Final = RestoreOptions()
+_REMEDY: Final = (
+    "Give the Variable the stored dtype and shape, or leave it out; Saver(reshape=True) takes"
+    " another shape of the same size."
+)
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -101,6 +107,12 @@ class NameMatch:
         )
 
 
+def stored_name(variable: Variable) -> str | None:
+    """Return the name that a Variable goes by in name-based checkpoints: of a part, the whole's."""
+    part = variable.save_slice
+    return variable.name if part is None else part.full_name
+
+
 def restore_by_name(
     source: CheckpointSource,
     targets: Iterable[NamedTarget],
@@ -130,19 +142,33 @@ def restore_by_name(
         CorruptCheckpointError: the files are damaged; its report lists what was assigned.
     """
     options = RestoreOptions(shapes=shapes, casting=casting, verify=verify)
-    match = match_by_name(source, targets, options)
-    if match.missing:
-        raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
-    require_fit(match)
-    give_by_name(match, verify=verify, one_by_one=one_by_one)
+    with without_collections():
+        match = match_by_name(source, targets, options, remedy=_REMEDY)
+        if match.missing:
+            raise TensorNotFoundError(_why_not_found(match)).with_report(match.report())
+        require_fit(match)
+        give_by_name(match, verify=verify, one_by_one=one_by_one)
     return match.report(target for target, _ in match.matched)
 
 
 def match_by_name(
-    source: CheckpointSource, targets: Iterable[NamedTarget], options: RestoreOptions = _EXACT
+    source: CheckpointSource,
+    targets: Iterable[NamedTarget],
+    options: RestoreOptions = _EXACT,
+    *,
+    names: Mapping[str, tuple[int, ...]] | None = None,
+    remedy: str | None = None,
 ) -> NameMatch:
-    """Find the tensors of some names, and check that they fit."""
-    names = source.names
+    """Find the tensors of some names, and check that they fit.
+
+    Args:
+        source: the open checkpoint.
+        targets: what is to have the tensors.
+        options: which differences are bridged.
+        names: the numbers of the tensors by name; by default by global name.
+        remedy: what to do where values do not fit; by default what `RestoreOptions` offer.
+    """
+    names = source.names if names is None else names
     matched: list[tuple[NamedTarget, int]] = []
     missing: list[NamedTarget] = []
     mismatched, split, cast, skipped = (list[Entry]() for _ in range(4))
@@ -163,12 +189,13 @@ def match_by_name(
         given.add(name)
         fit = _fit(source.tensors[numbers[0]], target, options)
         if isinstance(fit, Misfit):
+            fit = fit if remedy is None else attrs.evolve(fit, remedy=remedy)
             (skipped if fit.skipped else mismatched).append(_entry(target, str(fit)))
             continue
         if fit:
             cast.append(_entry(target, fit))
         matched.append((target, numbers[0]))
-    unused = _unused(source, asked)
+    unused = _unused(source, names, asked)
     return NameMatch(
         source,
         matched=matched,
@@ -283,10 +310,12 @@ def _why_ambiguous(name: str, count: int) -> str:
     )
 
 
-def _unused(source: CheckpointSource, asked: set[str]) -> list[Entry]:
+def _unused(
+    source: CheckpointSource, names: Mapping[str, tuple[int, ...]], asked: set[str]
+) -> list[Entry]:
     """Return the stored tensors that nobody asked for; the save counter is the library's own."""
     unused = []
-    for name, numbers in source.names.items():
+    for name, numbers in names.items():
         if name not in asked and name != SAVE_COUNTER:
             info = source.tensors[numbers[0]]
             unused.append(Entry(name, info.dtype, info.shape, "nothing has this name"))

@@ -7,7 +7,6 @@ Variables of a graph is kept until the status is dropped.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast, final
@@ -24,7 +23,11 @@ from checkpointable.graph.walk import walk
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
 from checkpointable.restore.books import Books
-from checkpointable.restore.fetching import already_assigned, check_every_byte
+from checkpointable.restore.fetching import (
+    already_assigned,
+    check_every_byte,
+    without_collections,
+)
 from checkpointable.restore.lookup import unknown_paths
 from checkpointable.restore.matching import Matcher
 from checkpointable.restore.places import Place
@@ -72,7 +75,7 @@ class Restoration:
             UnmatchedError: `defer=False`, and not everything matched; nothing was changed.
             CorruptCheckpointError: the files are damaged; the report lists what was assigned.
         """
-        with waiting.quiet(), _without_collections():
+        with waiting.quiet(), without_collections():
             books = self.books
             root, _ = books.roots()
             plan = self._match(root, books.start, 0, books.selection.start())
@@ -308,18 +311,3 @@ class Restoration:
             lines.append(f"... and {len(issues) - _SHOWN:,} more")
         text, mismatches = "\n  ".join(lines), tuple(report.mismatched)
         return IncompatibleCheckpointError(text, mismatches=mismatches).with_report(report)
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Let no garbage collection look at the many records of a large restore while it lasts.
-
-    They are no garbage, and looking at them again and again takes as long as the restore itself.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

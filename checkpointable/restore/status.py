@@ -172,7 +172,7 @@ class CheckpointLoadStatus(LoadStatus):
             RuntimeError, ValueError, CorruptCheckpointError: as `run_restore_ops`.
         """
         self.run_restore_ops(session)
-        _initialize(self._restoration.books.roots(), session)
+        initialize_objects(self._restoration.books.roots(), session)
         return self
 
     def __repr__(self) -> str:
@@ -239,7 +239,7 @@ class InitializationOnlyStatus(LoadStatus):
             ValueError: the session is of another graph.
         """
         self.settle()
-        _initialize(self._roots(self._holder), session)
+        initialize_objects(self._roots(self._holder), session)
         return self
 
     def expect_partial(self) -> InitializationOnlyStatus:
@@ -256,7 +256,7 @@ class InitializationOnlyStatus(LoadStatus):
         ).with_report(self.report())
 
 
-def _initialize(roots: Roots, session: Session | None) -> None:
+def initialize_objects(roots: Roots, session: Session | None) -> None:
     """Give every reachable Variable without a value its initial one (R-26)."""
     root, attached = roots
     for live in walk(root, attached).objects:

@@ -48,6 +48,15 @@ class SaveSlice:
     full_shape: tuple[int, ...] = attrs.field(converter=normal_shape)
     offset: tuple[int, ...] = attrs.field(converter=_offset, validator=_starts)
 
+    def within(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
+        """Return the index in the whole tensor of a part of this shape.
+
+        Example:
+            >>> SaveSlice("embedding", (10, 4), (5, 0)).within((5, 4))
+            (slice(5, 10, None), slice(0, 4, None))
+        """
+        return tuple(slice(o, o + size) for o, size in zip(self.offset, shape, strict=True))
+
     def check_part(self, shape: tuple[int, ...]) -> None:
         """Refuse a shape that does not lie within the whole tensor at this offset.
 

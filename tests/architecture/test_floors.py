@@ -40,7 +40,7 @@ FLOORS: dict[str, set[str]] = {
     "manager": BRIDGE | {"restore", "retention", "checkpoint"},
     "__init__": BRIDGE
     | {"adapters", "restore", "comparison", "checkpoint", "saver", "reading", "comparing"}
-    | {"name_based", "manager"},
+    | {"name_based", "manager", "retention"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes"}

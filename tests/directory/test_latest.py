@@ -93,10 +93,10 @@ def test_a_state_file_left_behind_does_not_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        (None, "checkpoint: is missing, expected"),
-        (b"", "checkpoint: is empty, expected"),
-        (b" \n\n", "checkpoint: is empty, expected"),
-        (b"damaged", "checkpoint: is damaged, expected"),
+        (None, "checkpoint: is missing, so"),
+        (b"", "checkpoint: is empty, so"),
+        (b" \n\n", "checkpoint: is empty, so"),
+        (b"damaged", "checkpoint: is damaged, so"),
         (b'model_checkpoint_path: "gone-3"', "names 'gone-3', which is not there"),
         (b'model_checkpoint_path: "cut"', r"names 'cut', which cannot be opened \(.*cut.index"),
     ],

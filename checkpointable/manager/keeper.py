@@ -1,0 +1,226 @@
+"""What is kept: the plan, what is remembered of it, and its execution after each save.
+
+The order makes a crash harmless at every instant: the new checkpoint is durable, then what is
+remembered, then comes the state file (a hint), and only then is anything deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from checkpointable.bundle import files
+from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.removal import remove_checkpoints
+from checkpointable.directory.state_file import change_state, read_state
+from checkpointable.errors import CheckpointError, CorruptCheckpointError, warn
+from checkpointable.manager.listing import Listed, listed_of, with_own
+from checkpointable.manager.record import Remembered, read_record, record_file, write_record
+from checkpointable.manager.settings import Settings
+from checkpointable.manager.shelf import Shelf, described
+from checkpointable.manager.stamp import Stamp
+from checkpointable.retention.plan import Decision, RetentionPlan, plan_retention
+from checkpointable.retention.policies import KeepNamed, Saved
+from checkpointable.storage.base import Storage
+
+
+class Keeper:
+    """Decides which checkpoints of one name are kept, and deletes the others. Not thread-safe.
+
+    Attributes:
+        shelf: the checkpoints.
+    """
+
+    def __init__(
+        self, storage: Storage, directory: str, settings: Settings, clock: Callable[[], float]
+    ) -> None:
+        """Look at what is there; nothing is changed.
+
+        Raises:
+            StorageError: the directory or the record cannot be read.
+            UnsupportedFormatError: a newer version of the library wrote the record.
+        """
+        self._storage = storage
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+        self.shelf = Shelf(storage, files.in_directory(directory, settings.name), clock)
+        self._record = record_file(self.shelf.prefix)
+        #: What the record says; `None` if there is none that can be read.
+        self._recorded: Remembered | None = None
+        self._remembered = self._recall(listed_of(read_state(storage, directory), settings.name))
+        for problem in self._mind_the_clock():
+            warn(problem)
+
+    def listed(self) -> list[Saved]:
+        """Return what is owned but for what is kept for good, in the order of saving."""
+        preserved = self.shelf.paths(self._remembered.preserved)
+        return [s for s in self.shelf.saved if s.prefix not in preserved]
+
+    def best(self) -> str | None:
+        """Return the best by the metric; `None` if none has it."""
+        best = self._settings.best
+        ranking = [] if best is None else best.ranking(self.shelf.saved)
+        return ranking[0].prefix if ranking else None
+
+    def plan(self) -> RetentionPlan:
+        """Return what a sweep would do now, after what is left alone.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        self.shelf.refresh()
+        plan = self._plan()
+        alone = tuple(
+            Decision(path, True, (f"left alone: {reason}",))
+            for path, reason in self.shelf.strangers.items()
+        )
+        return attrs.evolve(plan, decisions=alone + plan.decisions)
+
+    def set_pinned(self, number: int, pinned: bool, *, durable: bool) -> None:
+        """Pin a checkpoint, or not, and remember that.
+
+        Raises:
+            CheckpointError: that could not be written down; all is as it was.
+        """
+        pins = self._remembered.pins - {number} | ({number} if pinned else set())
+        remembered = attrs.evolve(self._remembered, pins=pins)
+        self._write_record(remembered, durable=durable)
+        self._remembered = remembered
+
+    def take_in(self, number: int, stamp: Stamp, *, pin: bool, durable: bool) -> None:
+        """Take in what was just saved, and delete what is not to be kept any more.
+
+        What fails here is told in warnings: the checkpoint itself is saved.
+        """
+        path = self.shelf.path(number)
+        self.shelf.put(described(Saved(path, self._clock()), number, stamp))
+        before = self._remembered
+        self._remembered = attrs.evolve(
+            before,
+            pins=before.pins | ({number} if pin else set()),
+            preserved={n: time for n, time in before.preserved.items() if n != number},
+        )
+        problems = self._mind_the_clock()
+        problems += [f"{path} is saved, but {problem}" for problem in self._sweep(durable=durable)]
+        for problem in problems:
+            warn(problem)
+
+    def _plan(self) -> RetentionPlan:
+        remembered, shelf = self._remembered, self.shelf
+        pinned = KeepNamed(shelf.paths(remembered.pins), "pinned")
+        return plan_retention(
+            shelf.saved,
+            self._settings.latest,
+            [*self._settings.policies(), pinned],
+            every_hours=self._settings.every_hours,
+            preserved=shelf.paths(remembered.preserved),
+            last_preserved=remembered.last_preserved,
+        )
+
+    def _sweep(self, *, durable: bool) -> list[str]:
+        """Carry out the plan; return what failed."""
+        plan = self._plan()
+        self._remembered = self._after(plan)
+        try:
+            self._write_record(self._remembered, durable=durable)
+        except CheckpointError as error:
+            problem = f"{self._record} is not up to date, so nothing was deleted: {error}"
+            return [problem, *self._write_state(())]
+        return self._write_state(plan.deleted) + self._delete(plan.deleted)
+
+    def _after(self, plan: RetentionPlan) -> Remembered:
+        """Return what is to be remembered once a plan is carried out, of what is there."""
+        newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
+        pins, preserved = self._remembered.pins, {**self._remembered.preserved, **newly}
+        return Remembered(
+            frozenset(filter(self.shelf.has, pins)),
+            {number: time for number, time in preserved.items() if self.shelf.has(number)},
+            plan.last_preserved,
+        )
+
+    def _write_record(self, remembered: Remembered, *, durable: bool) -> None:
+        is_plain = not remembered.pins and not remembered.preserved
+        needs_none = is_plain and self._settings.every_hours is None and self._recorded is None
+        if remembered != self._recorded and not needs_none:
+            write_record(self._storage, self._record, remembered, durable=durable)
+            self._recorded = remembered
+
+    def _write_state(self, deleted: tuple[str, ...]) -> list[str]:
+        gone = {*deleted}
+        own = [s for s in self.listed() if s.prefix not in gone]
+        name, last = self._settings.name, self._remembered.last_preserved
+        try:
+            change_state(
+                self._storage,
+                self._directory,
+                lambda state: with_own(state, name, own, last, self._time_of),
+            )
+        except CheckpointError as error:
+            return [f"the state file beside it is not up to date: {error}"]
+        return []
+
+    def _delete(self, paths: tuple[str, ...]) -> list[str]:
+        if not paths:
+            return []
+        try:
+            remove_checkpoints(self._storage, paths)
+        except CheckpointError as error:
+            return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
+        self.shelf.remove(paths)
+        return []
+
+    def _time_of(self, entry: str) -> float:
+        """Return a time for an entry of the state file that has none."""
+        status = commit_status(self._storage, files.in_directory(self._directory, entry))
+        return self._clock() if status is None else status.mtime
+
+    def _recall(self, listed: Listed) -> Remembered:
+        """Fill the shelf; return what was remembered or, if that is lost, what keeps more."""
+        damage = ""
+        try:
+            self._recorded = read_record(self._storage, self._record)
+        except CorruptCheckpointError as error:
+            damage = error.message.rstrip(".")
+        recorded = self._recorded
+        self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
+        if recorded is not None:
+            return recorded
+        saved = self.shelf.saved
+        if damage:
+            warn(
+                f"{damage}. It says what is pinned and what is kept for good, so now all"
+                f" {len(saved)} checkpoints of {self.shelf.prefix} count as pinned. Unpin those"
+                " that need not be kept."
+            )
+            return Remembered(frozenset(self._times(saved)), {}, self._since(listed))
+        last = listed.last_preserved
+        old = [] if last is None else [s for s in saved if s.time <= last]
+        preserved = {n: time for n, time in self._times(old).items() if n not in listed.times}
+        return Remembered(frozenset(), preserved, self._since(listed))
+
+    def _since(self, listed: Listed) -> float:
+        """Return the time that the rule of hours begins with, where it is not remembered."""
+        if listed.last_preserved is not None:
+            return listed.last_preserved
+        # Before all that is there, so that the oldest counts; and else a moment ago.
+        return 0.0 if self.shelf.saved else self._clock() - 1
+
+    def _times(self, saved: Iterable[Saved]) -> dict[int, float]:
+        """Return the times of checkpoints by their numbers."""
+        found = ((files.split_number(s.prefix)[1], s.time) for s in saved)
+        return {number: time for number, time in found if number is not None}
+
+    def _mind_the_clock(self) -> list[str]:
+        """Begin anew where the clock was set back; return what to say about it."""
+        now, last = self._clock(), self._remembered.last_preserved
+        if last <= now:
+            return []
+        self._remembered = attrs.evolve(self._remembered, last_preserved=now)
+        if self._settings.every_hours is None:
+            return []
+        return [
+            f"{self.shelf.prefix}: the clock was set back, from at least {last:.0f} to {now:.0f}"
+            " seconds since 1970. What is kept every few hours is counted from now on."
+        ]

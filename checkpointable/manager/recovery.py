@@ -1,0 +1,55 @@
+"""Restores the newest checkpoint that is whole, past those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from checkpointable.checkpoint import Checkpoint, restore_checkpoint
+from checkpointable.errors import (
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    UnsupportedFormatError,
+    warn,
+)
+from checkpointable.options import RestoreOptions
+from checkpointable.restore.status import LoadStatus
+from checkpointable.storage.base import Storage
+
+_DAMAGE = (CorruptCheckpointError, CheckpointNotFoundError, UnsupportedFormatError)
+
+
+def restore_newest(
+    checkpoint: Checkpoint, paths: Iterable[str], options: RestoreOptions, storage: Storage
+) -> tuple[LoadStatus, str | None]:
+    """Restore the first checkpoint that verifies; each that does not gives a warning.
+
+    Args:
+        checkpoint: what to restore.
+        paths: the checkpoints, the newest first.
+        options: what to restore; every byte must be verified before any is used.
+        storage: where they are.
+
+    Returns:
+        the status, and the path of what was restored; where there are none, the status of
+        `restore(None)` and `None`.
+
+    Raises:
+        CorruptCheckpointError: there are some, but none that verifies.
+        CheckpointError: what verifies cannot be restored, because it does not fit.
+    """
+    failures: list[str] = []
+    for path in paths:
+        try:
+            return restore_checkpoint(
+                checkpoint, path, options, with_counter=True, storage=storage
+            ), path
+        except _DAMAGE as error:
+            failures.append(f"{path}: {error}")
+        warn(f"{failures[-1]} It is skipped; the next older checkpoint is tried.")
+    if failures:
+        raise CorruptCheckpointError(
+            f"none of the {len(failures)} checkpoints verifies, so nothing was restored. Restore"
+            " one of them without a manager to see more, or begin in another directory. "
+            + " ".join(failures)
+        )
+    return restore_checkpoint(checkpoint, None, options, with_counter=True, storage=storage), None

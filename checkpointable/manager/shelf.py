@@ -1,0 +1,170 @@
+"""The checkpoints of one name in one directory: those that a manager owns, in the order of saving.
+
+What is true stands in the directory; the shelf is brought up to date with it before every use.
+Nothing is owned, and so nothing is ever deleted, that has not the stamp of a manager of this name.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+
+from checkpointable.bundle import files
+from checkpointable.directory.numbers import Candidate, commit_status, numbered_checkpoints
+from checkpointable.manager.stamp import Stamp, read_stamp
+from checkpointable.retention.plan import record_saved
+from checkpointable.retention.policies import Saved
+from checkpointable.storage.base import FileStatus, Storage
+
+
+class Shelf:
+    """The numbered checkpoints of one name. Not thread-safe.
+
+    Attributes:
+        prefix: what stands before the number.
+        saved: those that the manager owns, in the order of saving.
+        strangers: those that are left alone, each with the reason.
+    """
+
+    def __init__(self, storage: Storage, prefix: str, clock: Callable[[], float]) -> None:
+        self.prefix = prefix
+        self.saved: tuple[Saved, ...] = ()
+        self.strangers: dict[str, str] = {}
+        self._storage = storage
+        self._name = files.split_path(prefix)[1]
+        self._clock = clock
+        #: What each commit file was like when it was last looked into.
+        self._seen: dict[str, FileStatus] = {}
+
+    def path(self, number: int) -> str:
+        """Return the path of a checkpoint of this name."""
+        return f"{self.prefix}-{number}"
+
+    def paths(self, numbers: Iterable[int]) -> frozenset[str]:
+        """Return the paths of checkpoints of this name."""
+        return frozenset(map(self.path, numbers))
+
+    def number_of(self, path: str) -> int | None:
+        """Return the number of one of the owned checkpoints, whose path may be written otherwise.
+
+        Two paths are the same if they differ in slashes and dots alone.
+        """
+        for saved in self.saved:
+            if posixpath.normpath(saved.prefix) == posixpath.normpath(path):
+                return files.split_number(saved.prefix)[1]
+        return None
+
+    def has(self, number: int) -> bool:
+        """Tell whether there is a checkpoint of this number, whoever owns it."""
+        return self.path(number) in self._seen
+
+    def refresh(
+        self,
+        listed: Mapping[int, float | None] | None = None,
+        times: Mapping[int, float] | None = None,
+    ) -> None:
+        """Look at the directory again: what has come, what has gone, what was replaced.
+
+        What has come stands where its time says; of what was replaced by a checkpoint of the same
+        owner, place and time stay.
+
+        Args:
+            listed: numbers, and times where known, of those whose order is known.
+            times: of those whose time alone is known.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        listed, times = listed or {}, times or {}
+        present = {
+            found.prefix: (number, found)
+            for number, found in numbered_checkpoints(self._storage, self.prefix).items()
+            if found.prefix == self.path(number)  # `ckpt-007` is none of this library's.
+        }
+        owned = {s.prefix: s for s in self.saved if s.prefix in present}
+        strangers = {p: reason for p, reason in self.strangers.items() if p in present}
+        new: dict[int, Saved] = {}
+        for path, (number, found) in present.items():
+            if self._seen.get(path) == found.status:
+                continue
+            strangers.pop(path, None)
+            before = owned.pop(path, None)
+            stamp = read_stamp(self._storage, path, self._name)
+            if isinstance(stamp, str):
+                strangers[path] = stamp
+            elif before is not None:
+                owned[path] = described(before, number, stamp)
+            else:
+                time = listed.get(number, times.get(number))
+                new[number] = described(self._found(found, time), number, stamp)
+        kept = [owned[s.prefix] for s in self.saved if s.prefix in owned]
+        kept += [new.pop(number) for number in listed if number in new]
+        self.saved = tuple(_merged(kept, new.values()))
+        self.strangers = strangers
+        self._seen = {path: found.status for path, (_, found) in present.items()}
+
+    def newest_first(self) -> list[str]:
+        """Return all that are there, strangers too, the newest first.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        self.refresh()
+        strangers = [Saved(path, self._seen[path].mtime) for path in self.strangers]
+        return [s.prefix for s in reversed(_merged(self.saved, strangers))]
+
+    def put(self, newest: Saved) -> None:
+        """Take in what was saved this very moment."""
+        status = commit_status(self._storage, newest.prefix)
+        if status is not None:
+            self._seen[newest.prefix] = status
+        self.strangers.pop(newest.prefix, None)
+        now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
+        saved = [attrs.evolve(s, time=min(s.time, now)) for s in self.saved]
+        self.saved = record_saved(saved, newest)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Forget what was deleted."""
+        gone = {*paths}
+        self.saved = tuple(s for s in self.saved if s.prefix not in gone)
+
+    def _found(self, found: Candidate, time: float | None) -> Saved:
+        """Return a checkpoint that came to be known by looking; none is of tomorrow."""
+        return Saved(found.prefix, min(found.mtime if time is None else time, self._clock()))
+
+
+def described(saved: Saved, number: int, stamp: Stamp) -> Saved:
+    """Return a checkpoint with what its stamp says; without a step counter its number is its step.
+
+    >>> described(Saved("run/ckpt-3", 0.0), 3, Stamp("ckpt", None, {})).step
+    3
+    """
+    step = number if stamp.step is None else stamp.step
+    return attrs.evolve(saved, step=step, metrics=stamp.metrics)
+
+
+def _merged(ordered: Sequence[Saved], others: Iterable[Saved]) -> list[Saved]:
+    """Put checkpoints of unknown order among those of known order.
+
+    Among themselves their times decide. Each stands after the last that is not younger and has a
+    lower number: times alone are not trusted, because a copy of the directory may have made all
+    files anew.
+    """
+    ages = [_age(s) for s in ordered]
+    places: list[list[Saved]] = [[] for _ in range(len(ages) + 1)]
+    for other in sorted(others, key=_age):
+        time, number = _age(other)
+        place = len(ages)
+        while place and (ages[place - 1][0] > time or ages[place - 1][1] > number):
+            place -= 1
+        places[place].append(other)
+    merged = places[0]
+    for saved, after in zip(ordered, places[1:], strict=True):
+        merged += [saved, *after]
+    return merged
+
+
+def _age(saved: Saved) -> tuple[float, int]:
+    return saved.time, files.split_number(saved.prefix)[1] or 0
