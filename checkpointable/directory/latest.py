@@ -206,8 +206,9 @@ def _may_be_the_first(storage: Storage, directory: str, found: Newest, state: St
     """Tell whether a writer may be about to write the first state file of the directory."""
     if found.path is None or not state.is_missing:
         return False
-    there = candidates(storage, directory)
-    return len(there) == 1 and abs(time.time() - there[0].mtime) < _YOUNG
+    there = candidates(storage, directory)  # Only numbered ones are recorded in a state file.
+    is_one = len(there) == 1 and there[0].number is not None
+    return is_one and abs(time.time() - there[0].mtime) < _YOUNG
 
 
 def _look_through(storage: Storage, directory: str, state_file: StateFile) -> Newest:

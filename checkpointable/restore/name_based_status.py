@@ -87,8 +87,6 @@ class NameBasedSaverStatus(LoadStatus):
         #: What was given its value: by identity, what leads to it as long as it lives.
         self._given: dict[int, Callable[[], Any]] = {}
         self._is_warned = False
-        #: The number of the run that is at work.
-        self._run_order = 0
         if not options.defer:
             self._require_all()
         weakref.finalize(self, source.close).atexit = False
@@ -210,7 +208,7 @@ class NameBasedSaverStatus(LoadStatus):
         return found, targets, attrs.evolve(match, unused=unused)
 
     def _run(self, session: Session | None) -> None:
-        puts, self._run_order = _Puts(), next_order()
+        puts = _Puts()
         found, _, match = self._match(puts, session)
         self._warn_of_unknown_paths()
         require_fit(match)
@@ -233,7 +231,8 @@ class NameBasedSaverStatus(LoadStatus):
     def _note(self, live: Any) -> None:
         """Note that a Variable, an array or a scalar was given its value."""
         if isinstance(live, Variable):
-            tracking_of(live).restored = self._run_order
+            tracking = tracking_of(live)
+            tracking.restored = max(tracking.restored, self._order)
         try:
             self._given[id(live)] = weakref.ref(live)
         except TypeError:  # numpy scalars are small enough to be kept
