@@ -48,10 +48,19 @@ def numbered_checkpoints(storage: Storage, prefix: str) -> dict[int, Candidate]:
     Raises:
         StorageError: the directory cannot be read.
     """
+    own = sorted(candidates_called(storage, prefix), key=_number)
+    return {c.number: c for c in own if c.number is not None}
+
+
+def candidates_called(storage: Storage, prefix: str) -> list[Candidate]:
+    """Return what seems to be there of one name, however its numbers are written, in no order.
+
+    Raises:
+        StorageError: the directory cannot be read.
+    """
     directory, name = files.split_path(prefix)
     bases = {base for base in _bases(storage, directory) if files.split_number(base)[0] == name}
-    own = sorted(_look_at_all(storage, directory, bases), key=_number)
-    return {c.number: c for c in own if c.number is not None}
+    return _look_at_all(storage, directory, bases)
 
 
 def _number(candidate: Candidate) -> int:

@@ -7,14 +7,21 @@ remembered, then comes the state file (a hint), and only then is anything delete
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 
 from checkpointable.bundle import files
+from checkpointable.directory.latest import checkpoint_exists
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
-from checkpointable.errors import CheckpointError, CorruptCheckpointError, warn
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointExistsError,
+    CorruptCheckpointError,
+    warn,
+)
 from checkpointable.manager.listing import Listed, listed_of, with_own
 from checkpointable.manager.record import Remembered, read_record, record_file, write_record
 from checkpointable.manager.settings import Settings
@@ -78,12 +85,37 @@ class Keeper:
         )
         return attrs.evolve(plan, decisions=alone + plan.decisions)
 
-    def set_pinned(self, number: int, pinned: bool, *, durable: bool) -> None:
+    def prepare(self, number: int | None) -> str:
+        """Look at what is there before a save; return what stands before the number.
+
+        Args:
+            number: the number that is wanted, if any.
+
+        Raises:
+            CheckpointExistsError: somebody else's checkpoint stands under it.
+            StorageError: the directory cannot be read.
+        """
+        self.shelf.refresh()
+        path = "" if number is None else self.shelf.path(number)
+        # What is damaged may be replaced: a program that came back to this step saves it again.
+        if path in self.shelf.strangers and checkpoint_exists(path, storage=self._storage):
+            raise CheckpointExistsError(
+                f"{path}: there is a checkpoint that no manager of the name"
+                f" {self._settings.name!r} has saved, so it is not replaced. Use another number, or"
+                " remove it."
+            )
+        return self.shelf.prefix
+
+    def set_pinned(self, checkpoint: Any, pinned: bool, *, durable: bool) -> None:
         """Pin a checkpoint, or not, and remember that.
 
         Raises:
+            CheckpointNotFoundError: there is no such checkpoint.
+            TypeError: it is neither a number nor a path.
             CheckpointError: that could not be written down; all is as it was.
         """
+        self.shelf.refresh()
+        number = self.shelf.number_of(checkpoint)
         pins = self._remembered.pins - {number} | ({number} if pinned else set())
         remembered = attrs.evolve(self._remembered, pins=pins)
         self._write_record(remembered, durable=durable)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Self, final
 
 import attrs
@@ -17,7 +16,6 @@ import numpy as np
 
 from checkpointable.checkpoint import Checkpoint, save_checkpoint
 from checkpointable.directory.latest import checkpoint_exists
-from checkpointable.errors import CheckpointExistsError, CheckpointNotFoundError
 from checkpointable.manager.interval import Interval
 from checkpointable.manager.keeper import Keeper
 from checkpointable.manager.recovery import restore_newest
@@ -254,13 +252,10 @@ class CheckpointManager:
             settings = attrs.evolve(settings, metadata=stamped(settings.metadata, stamp))
             if not self._interval.is_due(step, self._clock(), check_interval=check_interval):
                 return None
-            shelf = self._keeper.shelf
-            shelf.refresh()
-            if number is not None:
-                self._check_free(shelf.path(number))
+            prefix = self._keeper.prepare(number)
             path, taken = save_checkpoint(
                 self._checkpoint,
-                shelf.prefix,
+                prefix,
                 settings,
                 numbered=True,
                 number=number,
@@ -283,7 +278,8 @@ class CheckpointManager:
             StorageError: the storage failed; it is not pinned.
             TypeError: it is neither a number nor a path.
         """
-        self._set_pinned(checkpoint, pinned=True)
+        with self._working():
+            self._keeper.set_pinned(checkpoint, True, durable=self._options.durable)
 
     def unpin(self, checkpoint: int | PathLike) -> None:
         """Let a pinned checkpoint go; the next save deletes it if no rule keeps it.
@@ -294,7 +290,8 @@ class CheckpointManager:
         Raises:
             CheckpointNotFoundError, RuntimeError, StorageError, TypeError: as `pin`.
         """
-        self._set_pinned(checkpoint, pinned=False)
+        with self._working():
+            self._keeper.set_pinned(checkpoint, False, durable=self._options.durable)
 
     def plan(self) -> RetentionPlan:
         """Return what would be kept and deleted of what is there now, and why. Nothing is changed.
@@ -376,12 +373,7 @@ class CheckpointManager:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -395,35 +387,6 @@ class CheckpointManager:
     def _begin_interval(self, step: int | None) -> None:
         """Let the interval begin with what was restored."""
         self._interval = self._interval.after(step, self._clock())
-
-    def _check_free(self, path: str) -> None:
-        """Refuse a number under which somebody else's checkpoint stands."""
-        if path in self._keeper.shelf.strangers and checkpoint_exists(path, storage=self._storage):
-            raise CheckpointExistsError(
-                f"{path}: there is a checkpoint that no manager of the name"
-                f" {self._settings.name!r} has saved, so it is not replaced. Use another number, or"
-                " remove it."
-            )
-
-    def _set_pinned(self, checkpoint: Any, *, pinned: bool) -> None:
-        with self._working():
-            shelf = self._keeper.shelf
-            shelf.refresh()
-            number = self._number_of(checkpoint)
-            self._keeper.set_pinned(number, pinned, durable=self._options.durable)
-
-    def _number_of(self, checkpoint: Any) -> int:
-        """Return the number of one of the manager's own checkpoints."""
-        shelf = self._keeper.shelf
-        is_number = isinstance(checkpoint, (int, np.integer)) and not isinstance(checkpoint, bool)
-        path = shelf.path(int(checkpoint)) if is_number else path_text(checkpoint)
-        number = shelf.number_of(path)
-        if number is None:
-            there = ", ".join(s.prefix for s in shelf.saved) or "none"
-            raise CheckpointNotFoundError(
-                f"{path}: this manager has no such checkpoint. It has {there}; give one of these."
-            )
-        return number
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
+import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import Candidate, commit_status, numbered_checkpoints
+from checkpointable.directory.numbers import Candidate, candidates_called, commit_status
+from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.manager.stamp import Stamp, read_stamp
 from checkpointable.retention.plan import record_saved
 from checkpointable.retention.policies import Saved
-from checkpointable.storage.base import FileStatus, Storage
+from checkpointable.storage.base import FileStatus, Storage, path_text
 
 
 class Shelf:
@@ -46,15 +49,23 @@ class Shelf:
         """Return the paths of checkpoints of this name."""
         return frozenset(map(self.path, numbers))
 
-    def number_of(self, path: str) -> int | None:
-        """Return the number of one of the owned checkpoints, whose path may be written otherwise.
+    def number_of(self, checkpoint: Any) -> int:
+        """Return the number of an owned checkpoint, given by its number or path.
 
-        Two paths are the same if they differ in slashes and dots alone.
+        Raises:
+            CheckpointNotFoundError: none is owned that is called so, slashes and dots aside.
+            TypeError: it is neither a number nor a path.
         """
+        is_number = isinstance(checkpoint, (int, np.integer)) and not isinstance(checkpoint, bool)
+        path = self.path(int(checkpoint)) if is_number else path_text(checkpoint)
         for saved in self.saved:
-            if posixpath.normpath(saved.prefix) == posixpath.normpath(path):
-                return files.split_number(saved.prefix)[1]
-        return None
+            number = files.split_number(saved.prefix)[1]
+            if number is not None and posixpath.normpath(saved.prefix) == posixpath.normpath(path):
+                return number
+        there = ", ".join(s.prefix for s in self.saved) or "none"
+        raise CheckpointNotFoundError(
+            f"{path}: this manager has no such checkpoint. It has {there}; give one of these."
+        )
 
     def has(self, number: int) -> bool:
         """Tell whether there is a checkpoint of this number, whoever owns it."""
@@ -78,10 +89,11 @@ class Shelf:
             StorageError: the directory cannot be read.
         """
         listed, times = listed or {}, times or {}
+        candidates = candidates_called(self._storage, self.prefix)
         present = {
-            found.prefix: (number, found)
-            for number, found in numbered_checkpoints(self._storage, self.prefix).items()
-            if found.prefix == self.path(number)  # `ckpt-007` is none of this library's.
+            found.prefix: (found.number, found)
+            for found in sorted(candidates, key=lambda c: (c.number or 0, c.prefix))
+            if found.number is not None
         }
         owned = {s.prefix: s for s in self.saved if s.prefix in present}
         strangers = {p: reason for p, reason in self.strangers.items() if p in present}
@@ -91,7 +103,9 @@ class Shelf:
                 continue
             strangers.pop(path, None)
             before = owned.pop(path, None)
-            stamp = read_stamp(self._storage, path, self._name)
+            stamp: Stamp | str = "its number is not written as a manager writes it"
+            if path == self.path(number):
+                stamp = read_stamp(self._storage, path, self._name)
             if isinstance(stamp, str):
                 strangers[path] = stamp
             elif before is not None:
@@ -122,7 +136,7 @@ class Shelf:
             self._seen[newest.prefix] = status
         self.strangers.pop(newest.prefix, None)
         now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
-        saved = [attrs.evolve(s, time=min(s.time, now)) for s in self.saved]
+        saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]
         self.saved = record_saved(saved, newest)
 
     def remove(self, paths: Iterable[str]) -> None:

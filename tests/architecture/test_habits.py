@@ -32,7 +32,7 @@ STATE = {
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 #: Names of the standard library that begin with an underscore and are public all the same.
-PUBLIC = {"_asdict", "_fields", "_getframe", "_make", "_replace"}
+PUBLIC = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_replace"}
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "remove", "setdefault", "update"}
 
 every_module = pytest.mark.parametrize("module", TREES)

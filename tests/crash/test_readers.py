@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import checkpointable as ckpt
 from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.directory.state_file import record_latest
 from checkpointable.options import SaveOptions
@@ -68,3 +71,82 @@ def test_the_latest_beside_a_writer_that_removes(tmp_path: Path) -> None:
         kill(writer)
         end_of(writer)
     assert seen == sorted(seen)
+
+
+def _model(value: int) -> ckpt.Checkpoint:
+    """Return objects of several kinds, large and small, that all hold one value."""
+    return ckpt.Checkpoint(
+        step=value,
+        weights=[ckpt.Variable(np.full(shape, value)) for shape in ((), (7,), (30, 100))],
+        state={"table": np.full(3_000, value), "plain": [value] * 5, "name": str(value)},
+    )
+
+
+def _values(model: ckpt.Checkpoint) -> set[int]:
+    """Return every value that the objects hold."""
+    arrays = [*(weight.value for weight in model.weights), model.state["table"]]
+    found = {int(value) for array in arrays for value in np.unique(array)}
+    return found | {model.step, int(model.state["name"]), *model.state["plain"]}
+
+
+def _manage_for_ever(directory: Path) -> None:
+    manager = ckpt.CheckpointManager(
+        _model(0), directory, max_to_keep=2, save_options=SaveOptions(durable=False)
+    )
+    for value in itertools.count(1):
+        manager.checkpoint.step = value
+        for weight in manager.checkpoint.weights:
+            weight.value[...] = value
+        manager.checkpoint.state["table"][:] = value
+        manager.checkpoint.state["plain"][:] = [value] * 5
+        manager.checkpoint.state["name"] = str(value)
+        assert manager.save() == f"{directory}/ckpt-{value}"
+
+
+def _read_until(end: float, directory: Path, results: Path) -> bool:
+    """Restore the latest again and again; write down which saves were seen, and how many missed."""
+    warnings.simplefilter("error")
+    model = _model(-1)
+    seen: list[int] = []
+    missed, last = 0, 0
+    while time.monotonic() < end or not seen:
+        path = ckpt.latest_checkpoint(directory)
+        assert path is not None
+        number = int(path.rpartition("-")[2])
+        assert number >= last
+        last = number
+        try:
+            model.restore(path).assert_consumed()
+        except ckpt.CheckpointNotFoundError:
+            missed += 1  # It was the latest when it was looked for, and two saves have come since.
+            continue
+        assert {number} == _values(model)
+        seen.append(number)
+    results.write_text(f"{len(seen)} {missed} {seen[-1]}")
+    return True
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.campaign)])
+def test_four_readers_beside_a_manager(
+    tmp_path: Path, figures: dict[str, str], seconds: float
+) -> None:
+    """Four readers of the latest see whole checkpoints only, and never an older one than before."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    writer = start(lambda: _manage_for_ever(directory))
+    try:
+        while ckpt.latest_checkpoint(directory) is None:
+            time.sleep(0.001)
+        end = time.monotonic() + seconds
+        files = [tmp_path / f"reader {number}" for number in range(4)]
+        readers = [start(lambda file=file: _read_until(end, directory, file)) for file in files]
+        assert [0, 0, 0, 0] == [end_of(reader) for reader in readers]
+    finally:
+        kill(writer)
+        end_of(writer)
+    counts = [[int(count) for count in file.read_text().split()] for file in files]
+    reads, missed = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    figures["reads of four readers beside a manager"] = (
+        f"{reads:,} of {max(count[2] for count in counts):,} saves, {missed:,} gone meanwhile"
+    )
+    assert all(count[0] > 0 for count in counts)

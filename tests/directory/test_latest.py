@@ -309,13 +309,14 @@ def test_a_writer_that_moves_on_is_not_blamed() -> None:
     record_latest(storage, "/run/a-1")
 
     def move_on(listed: int) -> None:
-        if listed == 1:  # The state file was read; a save comes, and with it a removal.
+        if listed == 2:  # The state file was read; a save comes, and with it a removal.
             record_latest(storage, "/run/b-1")
             remove_checkpoints(storage, ["/run/a-1"])
 
     busy = _Busy(storage, move_on)
     found = find_newest(busy, "/run", "checkpoint", sleep=_no_sleep)
     assert found == Newest("/run/b-1", "/run/checkpoint")
+    assert busy.listed > 3
 
 
 def test_the_first_save_of_a_directory_is_not_blamed() -> None:

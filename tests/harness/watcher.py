@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable
 
 from checkpointable.bundle.files import FileKind, read_name
+from checkpointable.directory.state_file import STATE_FILE
 from tests.harness.recording import (
     Create,
     FailedSync,
@@ -86,11 +87,20 @@ class _Watch:
         self._names[operation.file] = operation.destination
         if operation.file in self._abandoned:
             self._breach("D-7: a file whose sync failed is renamed", operation)
+        if posixpath.basename(operation.destination) == STATE_FILE:
+            self._see_hint(operation)
+            return
         if self._durable and operation.file in self._dirty:
             self._breach("D-2: a file is renamed before it is synced", operation)
         if self._durable and kind in _COMMIT and self._waits(operation.destination, FileKind.SHARD):
             self._breach("D-1: a commit file is named before its shards' names are", operation)
         self._note(operation.destination, "named")
+
+    def _see_hint(self, operation: Rename) -> None:
+        """A hint need not be synced, but may name nothing that could still vanish."""
+        self._dirty.discard(operation.file)
+        if self._durable and any(p[2] == "named" and p[1] in _COMMIT for p in self._pending):
+            self._breach("D-2: the state file names what is not synced yet", operation)
 
     def _see_remove(self, operation: Remove) -> None:
         kind = _kind(operation.path)

@@ -368,6 +368,30 @@ class TestOwnership:
         assert str(tmp_path / "a-4") == ckpt.latest_checkpoint(tmp_path)
         assert (["a-4"], ["b-2", "b-3"]) == (bare(a.checkpoints), bare(b.checkpoints))
 
+    def test_renamed_files_are_left_alone(self, tmp_path: Path) -> None:
+        """What a manager of another name saved stays its own, whatever it is called now."""
+        manage(tmp_path, checkpoint_name="a").save()
+        for file in tmp_path.glob("a-1.*"):
+            file.rename(tmp_path / file.name.replace("a-1", "ckpt-1"))
+        manager = manage(tmp_path)
+        assert [] == manager.checkpoints
+        assert "no manager of this name saved it" in str(manager.plan())
+
+    def test_padded_numbers_are_left_alone(self, tmp_path: Path) -> None:
+        """A number with zeros before it is not what a manager calls its checkpoints."""
+        manager = manage(tmp_path, 1)
+        manager.save(7)
+        for file in tmp_path.glob("ckpt-7.*"):
+            file.rename(tmp_path / file.name.replace("ckpt-7", "ckpt-007"))
+        assert [] == manager.checkpoints
+        assert str(tmp_path / "ckpt-007") == manager.latest_checkpoint
+        for number in (8, 7, 9):
+            manager.save(number)
+        assert [str(tmp_path / "ckpt-9")] == manager.checkpoints
+        assert [str(tmp_path / "ckpt-007")] == [
+            d.path for d in manager.plan().decisions if "left alone" in str(d)
+        ]
+
     def test_names_with_numbers_are_told_apart(self, tmp_path: Path) -> None:
         """A manager `run` leaves alone what a manager `run-1` has saved."""
         a = manage(tmp_path, 1, checkpoint_name="run")

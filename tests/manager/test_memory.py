@@ -284,6 +284,20 @@ class TestHours:
         assert ["ckpt-2", "ckpt-4", "ckpt-7"] == world.on_disk()
         assert ["ckpt-7"] == world.names()
 
+    def test_a_number_saved_again_counts_as_new(self) -> None:
+        """What was kept for good is not any more once its number is saved again."""
+        world = World(max_to_keep=2, keep_checkpoint_every_n_hours=1)
+        for number in (1, 2, 3):
+            world.clock.tick(0.5)
+            world.manager.save(number)
+            world.clock.tick(0.5)
+        assert ["ckpt-2", "ckpt-3"] == world.names()
+        world.manager.save(1)
+        assert ["ckpt-3", "ckpt-1"] == world.names()
+        world.restart()
+        assert ["ckpt-3", "ckpt-1"] == world.names()
+        assert ["ckpt-1", "ckpt-2", "ckpt-3"] == world.on_disk()
+
     def test_without_the_record_the_state_file_tells(self) -> None:
         """If `NAME.manager` is lost, what is as old as the last one kept for good stays so."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
