@@ -367,6 +367,13 @@ class TestOptions:
         live.restore(path, only="kernel").run_restore_ops().assert_consumed()
         assert [1, 2] == live.kernel.value.tolist()
 
+    def test_any_path_to_an_object_can_be_named(self, path):
+        """A path that is not the first one to its end leads to it all the same."""
+        shared = model()
+        live = ckpt.Checkpoint(a=shared, b=shared)
+        live.restore(path, only="b").run_restore_ops().assert_consumed()
+        assert [1, 2] == shared.kernel.value.tolist()
+
     def test_rename_says_which_name_a_path_has(self, path):
         """A path of the program is given the tensor of another name (R-36)."""
         live = Node(new=variable(0, 0), bias=variable(0, name="layer/b"))
@@ -508,3 +515,19 @@ def test_a_name_based_checkpoint_can_be_saved_again_as_objects(path, tmp_path):
     fresh = ckpt.Checkpoint(model=Node(kernel=variable(0, 0), bias=variable(0)))
     fresh.restore(again).assert_consumed()
     assert [1, 2] == fresh.model.kernel.value.tolist()
+
+
+def test_a_save_before_the_run_warns_once(path, tmp_path):
+    """R-33: a save says that nothing was restored yet, once, and not where that is intended."""
+    live = ckpt.Checkpoint(model=model())
+    status = live.restore(path)
+    with pytest.warns(ckpt.CheckpointWarning, match="has none of its values yet") as warned:
+        live.save(tmp_path / "saved")
+    live.save(tmp_path / "saved")
+    assert 1 == len(warned)
+
+    del status
+    live.restore(path).run_restore_ops()
+    live.save(tmp_path / "saved")
+    live.restore(path).expect_partial()
+    live.save(tmp_path / "saved")
