@@ -340,6 +340,16 @@ class TestRestarts:
         assert plain.there == restarted.there
         assert 5 < len(plain.there) < 10
 
+    def test_the_hours_are_those_of_the_first_directory(self):
+        """A saver that has begun to count does not take over the time of another directory."""
+        run = Run(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        run.save("../other/m-1")
+        run.clock.now += 10 * HOUR
+        run.start(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        run.save("n-1", "../other/m-2", "../other/m-3", hours=0.1)
+        found = [path for path in run.disk.image().files if path.endswith(".index")]
+        assert ["/other/m-3.index"] == found
+
     def test_without_times_those_of_the_files_count(self, tmp_path):
         """A state file that another library wrote may have none."""
         saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=0)
