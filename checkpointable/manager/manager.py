@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, final
 
 import attrs
@@ -18,6 +18,7 @@ from checkpointable.checkpoint import Checkpoint, save_checkpoint
 from checkpointable.directory.latest import checkpoint_exists
 from checkpointable.manager.interval import Interval
 from checkpointable.manager.keeper import Keeper
+from checkpointable.manager.preemption import Preemption
 from checkpointable.manager.recovery import restore_newest
 from checkpointable.manager.settings import check_callable, check_number, check_settings
 from checkpointable.manager.stamp import Stamp, check_metrics, stamped
@@ -26,6 +27,7 @@ from checkpointable.restore.status import LoadStatus
 from checkpointable.retention.plan import RetentionPlan
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
+from checkpointable.storage.process import process_id
 from checkpointable.trackable.base import Variable
 
 
@@ -138,12 +140,13 @@ class CheckpointManager:
         self._clock = clock
         self._interval = Interval(checkpoint_interval)
         self._turn = threading.RLock()
+        self._preemption = Preemption()
         self._closed = False
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)
         # Whoever drops the manager drops this, and with it the lock.
         self._lock = storage.hold_lock(
-            f"{place}/{checkpoint_name}.lock", f"pid {os.getpid()} on {platform.node()}"
+            f"{place}/{checkpoint_name}.lock", f"pid {process_id()} on {platform.node()}"
         )
         try:
             self._keeper = Keeper(storage, place, self._settings, clock)
@@ -241,16 +244,18 @@ class CheckpointManager:
             TypeError, ValueError: an argument is wrong.
 
         A failed save changes nothing: no number is used, the interval is not over, every older
-        checkpoint stays. If the checkpoint is saved, but what follows fails, there is a
+        checkpoint stays. Inside of `save_on_signal`, a save that ends after the signal raises
+        `SystemExit`. If the checkpoint is saved, but what follows fails, there is a
         `CheckpointWarning`, and the next save tries that again.
         """
-        with self._working():
+        with self._preemption.saving() as saving, self._working():
             number = check_number(checkpoint_number)
             step = self._settings.step()
             stamp = Stamp(self._settings.name, step, check_metrics(metrics))
             settings = self._options if options is None else build_options(SaveOptions, options, {})
             settings = attrs.evolve(settings, metadata=stamped(settings.metadata, stamp))
-            if not self._interval.is_due(step, self._clock(), check_interval=check_interval):
+            is_due = self._interval.is_due(step, self._clock(), check_interval=check_interval)
+            if not is_due and not saving.must:
                 return None
             prefix = self._keeper.prepare(number)
             path, taken = save_checkpoint(
@@ -264,6 +269,7 @@ class CheckpointManager:
             self._interval = self._interval.after(step, self._clock())
             if taken is not None:
                 self._keeper.take_in(taken, stamp, pin=pin, durable=settings.durable)
+            saving.path = path
             return path
 
     def pin(self, checkpoint: int | PathLike) -> None:
@@ -360,6 +366,57 @@ class CheckpointManager:
             elif self._init_fn is not None:
                 self._init_fn()
             return path
+
+    def save_on_signal(
+        self, signum: int = signal.SIGTERM, *, grace: float = 10.0
+    ) -> AbstractContextManager[None]:
+        """Return a context manager in which a signal makes the next `save` the last one.
+
+        Once the signal has come, the next `save` saves whatever the interval, does all that
+        belongs to a save, and raises `SystemExit` with 128 and the number of the signal (143), so
+        that `finally` blocks run. A save that is going on when the signal comes is finished, and
+        is the last one. Where no save ends within the grace period, or the block is left without
+        one, the program exits unsaved with the same code, and one line on stderr says so. A save is
+        never interrupted; a second signal changes nothing. If the main thread does not react to
+        the end of the grace period for 5 seconds more, the process is ended at once.
+
+        Leaving the block puts back what handled the signal before; that is not called meanwhile.
+        Forked children have no part in this. Enter it in the main thread; saves may come from any.
+
+        Args:
+            signum: the signal.
+            grace: for how many seconds a save is waited for. They begin when Python handles the
+                signal: after a call of foreign code that takes long, only when that returns.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong, or the signal cannot be handled.
+            RuntimeError: when it is entered: in a thread that is not the main one, or inside of
+                another such block.
+
+        Example:
+            >>> import signal, tempfile
+            >>> import checkpointable as ckpt
+            >>> checkpoint = ckpt.Checkpoint(step=0)
+            >>> with tempfile.TemporaryDirectory() as directory:
+            ...     manager = ckpt.CheckpointManager(checkpoint, directory, max_to_keep=2)
+            ...     try:
+            ...         with manager.save_on_signal(signal.SIGTERM):
+            ...             for checkpoint.step in range(1, 1000):
+            ...                 if checkpoint.step == 7:
+            ...                     signal.raise_signal(signal.SIGTERM)  # the machine is wanted
+            ...                 path = manager.save()
+            ...     except SystemExit as exiting:
+            ...         print(exiting.code, checkpoint.step, len(manager.checkpoints))
+            ...     manager.close()
+            143 7 2
+        """
+        shelf = self._keeper.shelf
+        return self._preemption.watch(
+            signum,
+            grace,
+            self._directory,
+            lambda: shelf.saved[-1].prefix if shelf.saved else None,
+        )
 
     def close(self) -> None:
         """Let go of the directory; only properties can be read afterwards. Twice is harmless.

@@ -13,13 +13,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from checkpointable.errors import CheckpointError, CheckpointWarning
+import attrs
+
 from checkpointable.storage.process import end_at_once, process_id
 
 #: How many seconds more than `grace` the main thread has to react before the process is ended.
@@ -27,6 +28,19 @@ REACTION: Final = 5.0
 
 #: How often it is called in that time.
 _CALLS: Final = 50
+
+
+@attrs.define
+class Saving:
+    """A save that is going on.
+
+    Attributes:
+        must: whether it must save, whatever the interval.
+        path: what it has saved, once it is complete.
+    """
+
+    must: bool
+    path: str | None = None
 
 
 class Preemption:
@@ -52,7 +66,7 @@ class Preemption:
             signum: the signal.
             grace: for how many seconds a save is waited for.
             directory: where is saved, for the message.
-            newest: tells the newest checkpoint, for the message.
+            newest: tells the newest checkpoint, for the message; it may wait for nothing.
 
         Raises:
             TypeError: the grace period is no number, or the signal no integer.
@@ -78,25 +92,23 @@ class Preemption:
         """Note that no signal is watched for any more."""
         self._watch = None
 
-    def run(self, save: Callable[[bool], str | None]) -> str | None:
-        """Save without being cut short; if the signal has come by the end, exit.
-
-        Args:
-            save: saves and returns the path, or `None` if the time has not come yet. It is told
-                whether it must save, whatever the interval.
+    @contextmanager
+    def saving(self) -> Iterator[Saving]:
+        """Let the block save without being cut short; if the signal has come by then, exit.
 
         Raises:
-            SystemExit: the signal has come, and this save is complete.
+            SystemExit: the signal has come, and the block has set the path of what it saved.
         """
         watch = self._watch
         if watch is None:
-            return save(False)
+            yield Saving(must=False)
+            return
         with watch.saving():
-            path = save(watch.requested)
-            watch.note(path)
-        if path is not None and watch.requested:
-            watch.leave_saved(path)
-        return path
+            saving = Saving(watch.requested)
+            yield saving
+            watch.note(saving.path)
+        if saving.path is not None and watch.requested:
+            watch.leave_saved(saving.path)
 
 
 class _Word(Enum):
@@ -296,11 +308,8 @@ class SignalWatch(AbstractContextManager[None]):
 
     def _say(self, why: str) -> None:
         """Write one line that says what is lost and what is not."""
-        try:
-            newest = self._newest()
-        except (CheckpointError, CheckpointWarning):
-            newest = None
-        there = "no checkpoint is there" if newest is None else f"the newest checkpoint is {newest}"
+        newest = self._newest()
+        there = f"the newest checkpoint is {newest}" if newest else "this manager has no checkpoint"
         what = f"not saved after {_name(self._signum)}, for {why}"
         text = f"{self.directory}: {what}; {there}. Exit code {self._code}."
         print(text, file=sys.stderr, flush=True)

@@ -58,6 +58,11 @@ class WrittenDown:
             CheckpointExistsError, NotCheckpointableError, StorageError, TypeError, ValueError: as
                 `checkpointable.export_meta_graph`.
         """
+        if self._graph is None:
+            raise RuntimeError(
+                "in eager execution there is no graph to describe. Make the Saver and its Variables"
+                " inside `with ckpt.Graph().as_default():`."
+            )
         return export_meta_graph(
             filename,
             collection_list=collection_list,

@@ -18,8 +18,8 @@ from checkpointable.errors import (
     warn,
 )
 from checkpointable.format.source import CheckpointSource
-from checkpointable.graph.walk import walk
-from checkpointable.names import SAVE_COUNTER
+from checkpointable.graph.walk import Walk, walk
+from checkpointable.names import SAVE_COUNTER, escape
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.books import Roots, next_order
 from checkpointable.restore.by_name import (
@@ -271,14 +271,23 @@ class NameBasedSaverStatus(LoadStatus):
             return
         self._is_warned = True
         live = walk(*self._roots(self._holder))
-        paths = {live.paths.full(number) for number in range(len(live.objects))}
-        unknown = [f"{option}={path!r}" for option, path in named if path not in paths]
+        unknown = [f"{option}={path!r}" for option, path in named if not _leads_on(live, path)]
         if unknown:
             warn(
                 f"{self._source.path}: {', '.join(unknown)} leads to nothing in the program. Of a"
                 " name-based checkpoint, the options name paths of the program, such as"
                 " 'model/encoder'."
             )
+
+
+def _leads_on(live: Walk, path: str) -> bool:
+    """Tell whether a path, not only the first one to its end, leads to a live node."""
+    node: int | None = 0
+    for component in path.split("/") if path else ():
+        edges = live.children[node] if node is not None else ()
+        node = next((child for name, child in edges if escape(str(name)) == component), None)
+    # What leads to slot variables is no edge.
+    return node is not None or any(path == live.paths.full(s.slot_variable) for s in live.slots)
 
 
 def _check_options(source: CheckpointSource, options: RestoreOptions) -> None:

@@ -14,9 +14,8 @@ KEPT = {
     "storage": {"fcntl", "io", "mmap", "shutil", "tempfile"},
     "format": {"msgpack", "struct"},
 }
-#: What rooms other than `storage` may use of `os`: names of files, and who this process is.
+#: What rooms other than `storage` may use of `os`: names, not files.
 PURE = {"os", "PathLike", "fspath", "path", "abspath", "basename", "dirname", "join", "normpath"}
-PURE |= {"getpid"}
 FORBIDDEN = {"pickle", "marshal", "shelve", "eval", "exec", "__import__", "__del__"}
 #: All module-level state: locks that are held, defaults, what waits for objects, classes warned of.
 STATE = {

@@ -95,7 +95,7 @@ def _held(path: str) -> float:
 @pytest.mark.filterwarnings("ignore::checkpointable.CheckpointWarning")
 @pytest.mark.parametrize(
     ("first", "step"),
-    [(1, 97), *(pytest.param(first, 8, marks=pytest.mark.campaign) for first in range(1, 9))],
+    [(1, 97), *(pytest.param(first, 32, marks=pytest.mark.campaign) for first in range(1, 33))],
 )
 def test_a_manager_interrupted_at_any_moment(
     tmp_path: Path, figures: dict[str, str], first: int, step: int

@@ -16,34 +16,49 @@ import pytest
 
 import checkpointable as ckpt
 from checkpointable.manager import preemption
-from checkpointable.manager.preemption import Preemption
+from checkpointable.storage.base import WritableFile
+from checkpointable.storage.local import LOCAL
 from tests.harness.processes import end_of, in_child
+from tests.harness.wrapping import WrappedStorage
 
 SAVED = 143  # and unsaved too: 128 + SIGTERM
 
 
 class Manager:
-    """As much of a manager as preemption needs."""
+    """A manager whose saves a test may hold up."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = str(directory)
-        self.checkpoint = ckpt.Checkpoint(step=0)
-        self.preemption = Preemption()
-        self.interval = 10**9
+    def __init__(self, directory: Path, interval: int = 10**9) -> None:
+        self.step = ckpt.Variable(0)
         self.during: Callable[[], object] = lambda: None  # what happens in the middle of a save
+        self._manager = ckpt.CheckpointManager(
+            ckpt.Checkpoint(step=self.step),
+            directory,
+            max_to_keep=2,
+            step_counter=self.step,
+            checkpoint_interval=interval,
+            storage=_Storage(self),
+        )
+        self.save = self._manager.save
+        self.save_on_signal = self._manager.save_on_signal
+        self.close = self._manager.close
 
-    def save(self) -> str | None:
-        return self.preemption.run(self._save)
+    @property
+    def requested(self) -> bool:
+        """Whether the signal has come."""
+        return self._manager._preemption.requested
 
-    def _save(self, must: bool) -> str | None:
-        if not must and self.checkpoint.step % self.interval:
-            return None
-        self.during()
-        return self.checkpoint.save(f"{self.directory}/ckpt")
 
-    def save_on_signal(self, signum: int = signal.SIGTERM, *, grace: float = 10.0):  # type: ignore[no-untyped-def]
-        newest = lambda: ckpt.latest_checkpoint(self.directory)  # noqa: E731
-        return self.preemption.watch(signum, grace, self.directory, newest)
+class _Storage(WrappedStorage):
+    """The local storage, in which something happens while a shard is written."""
+
+    def __init__(self, manager: Manager) -> None:
+        super().__init__(LOCAL)
+        self._manager = manager
+
+    def create(self, path: str) -> WritableFile:
+        if ".data-" in path:
+            self._manager.during()
+        return super().create(path)
 
 
 @attrs.define
@@ -91,8 +106,7 @@ def _run(directory: Path, body: Callable[[Callable[[], None]], object]) -> Child
 
 def _step(directory: Path) -> int:
     """Return the step in the newest checkpoint."""
-    step: int = ckpt.load(directory)["step"]
-    return step
+    return int(ckpt.load(directory)["step"])
 
 
 @contextmanager
@@ -121,23 +135,25 @@ def test_the_next_save_is_the_last(directory: Path) -> None:
 
     def body(ready: Callable[[], None]) -> None:
         manager = Manager(directory)
+        manager.save()
         with _note_finally(directory), manager.save_on_signal():
             while True:
-                manager.checkpoint.step += 1
+                manager.step.assign_add(1)
                 assert manager.save() is None
-                if manager.checkpoint.step == 5:
+                if manager.step.value == 5:
                     ready()
-                if manager.checkpoint.step >= 5:
+                if manager.step.value >= 5:
                     time.sleep(0.005)
 
     child = _run(directory, body)
     child.wait_until_ready()
-    assert [] == list(directory.iterdir())
+    assert ["ckpt-1.index"] == [path.name for path in directory.glob("*.index")]
     child.send()
     assert (SAVED, "") == child.end()
     assert _step(directory) > 5
     assert _ran_finally(directory)
-    assert 1 == len(list(directory.glob("*.index")))
+    assert f"{directory}/ckpt-2" == ckpt.latest_checkpoint(directory)
+    Manager(directory).close()
 
 
 def test_a_save_that_is_going_on_is_finished(directory: Path) -> None:
@@ -145,7 +161,6 @@ def test_a_save_that_is_going_on_is_finished(directory: Path) -> None:
 
     def body(ready: Callable[[], None]) -> None:
         manager = Manager(directory)
-        manager.interval = 1
 
         def during() -> None:
             ready()
@@ -155,7 +170,7 @@ def test_a_save_that_is_going_on_is_finished(directory: Path) -> None:
 
         with _note_finally(directory), manager.save_on_signal(grace=0.05):
             manager.during = during
-            manager.checkpoint.step = 7
+            manager.step.assign(7)
             manager.save()
             directory.with_name("went on").touch()
 
@@ -173,7 +188,6 @@ def test_without_a_save_it_exits_after_the_grace_period(directory: Path) -> None
 
     def body(ready: Callable[[], None]) -> None:
         manager = Manager(directory)
-        manager.interval = 1
         manager.save()
         with manager.save_on_signal(grace=0.05), _note_finally(directory):
             ready()
@@ -197,12 +211,12 @@ def test_a_second_signal_changes_nothing(directory: Path) -> None:
         manager = Manager(directory)
         with manager.save_on_signal(grace=30):
             ready()
-            while not manager.preemption.requested:
+            while not manager.requested:
                 time.sleep(0.001)
             ready()
             time.sleep(0.1)
             signal.raise_signal(signal.SIGTERM)
-            manager.checkpoint.step = 9
+            manager.step.assign(9)
             manager.save()
 
     child = _run(directory, body)
@@ -251,7 +265,7 @@ def test_a_save_that_fails_after_the_grace_period(directory: Path) -> None:
 
     code, stderr = _run(directory, body).end()
     assert code == SAVED
-    assert "no save came within 0.05 s; no checkpoint is there. Exit code 143." in stderr
+    assert "no save came within 0.05 s; this manager has no checkpoint. Exit code 143." in stderr
 
 
 def test_the_block_is_left_without_a_save(directory: Path) -> None:
@@ -263,8 +277,8 @@ def test_the_block_is_left_without_a_save(directory: Path) -> None:
         directory.with_name("went on").touch()
 
     expected = (
-        f"{directory}: not saved after SIGTERM, for the block was left without a save; no"
-        " checkpoint is there. Exit code 143.\n"
+        f"{directory}: not saved after SIGTERM, for the block was left without a save; this"
+        " manager has no checkpoint. Exit code 143.\n"
     )
     assert (SAVED, expected) == _run(directory, body).end()
     assert not directory.with_name("went on").exists()
@@ -295,7 +309,7 @@ def test_a_main_thread_that_does_not_react(directory: Path) -> None:
 
     code, stderr = _run(directory, body).end()
     assert code == SAVED
-    assert "no save came within 0.05 s, nor does the main thread react; no check" in stderr
+    assert "no save came within 0.05 s, nor does the main thread react; this man" in stderr
     assert not _ran_finally(directory)
 
 
@@ -343,8 +357,8 @@ def test_forked_children_have_no_part_in_it(directory: Path) -> None:
                 time.sleep(60)
                 os._exit(5)
             assert end_of(grandchild) == -signal.SIGTERM
-            assert not manager.preemption.requested
-            assert in_child(lambda: not manager.preemption.requested)
+            assert not manager.requested
+            assert in_child(lambda: not manager.requested)
 
     assert (0, "") == _run(directory, body).end()
 
@@ -376,11 +390,11 @@ def test_the_handler_is_put_back(directory: Path) -> None:
         assert signal.getsignal(signal.SIGUSR1) is mine
         with suppress(SystemExit), manager.save_on_signal(signal.SIGUSR1):
             signal.raise_signal(signal.SIGUSR1)
-            assert manager.preemption.requested
+            assert manager.requested
             manager.save()
             raise AssertionError("the save did not exit")
         assert signal.getsignal(signal.SIGUSR1) is mine
-        assert not manager.preemption.requested
+        assert not manager.requested
         assert [] == heard
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -392,6 +406,7 @@ def test_no_thread_stays(directory: Path) -> None:
     manager = Manager(directory)
     for _ in range(3):
         with manager.save_on_signal():
+            manager.step.assign_add(1)
             manager.save()
     end = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < end:
@@ -401,13 +416,13 @@ def test_no_thread_stays(directory: Path) -> None:
 
 def test_without_a_signal_nothing_changes(directory: Path) -> None:
     """Inside and outside of a block a save that is not called for does what it always does."""
-    manager = Manager(directory)
-    manager.checkpoint.step = 1
-    assert manager.save() is None
+    manager = Manager(directory, interval=2)
+    assert f"{directory}/ckpt-1" == manager.save()
     with manager.save_on_signal():
+        manager.step.assign_add(1)
         assert manager.save() is None
-        manager.interval = 1
-        assert f"{directory}/ckpt-1" == manager.save()
+        manager.step.assign_add(1)
+        assert f"{directory}/ckpt-2" == manager.save()
 
 
 def test_one_block_at_a_time(directory: Path) -> None:
@@ -418,7 +433,7 @@ def test_one_block_at_a_time(directory: Path) -> None:
         handler = signal.getsignal(signal.SIGTERM)
         with pytest.raises(RuntimeError, match="entered a second time"), manager.save_on_signal():
             pass
-        other = Manager(directory)
+        other = Manager(directory / "other")
         with pytest.raises(RuntimeError, match="SIGTERM, which another"), other.save_on_signal():
             pass
         assert handler == signal.getsignal(signal.SIGTERM)

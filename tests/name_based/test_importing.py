@@ -338,6 +338,9 @@ class TestRealSavers:
         with ckpt.Graph().as_default() as again:
             rebuilt = ckpt.import_meta_graph(only)
         assert [rebuilt] == again.get_collection("savers")
+        with ckpt.Graph().as_default() as again:
+            rebuilt = ckpt.import_meta_graph(both)
+        assert [rebuilt, other.as_saver_def()] == again.get_collection("savers")
 
     def test_wrong_settings_are_refused_before_anything_is_rebuilt(self, tmp_path):
         """Whatever the Saver refuses."""

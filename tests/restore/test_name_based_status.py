@@ -367,6 +367,13 @@ class TestOptions:
         live.restore(path, only="kernel").run_restore_ops().assert_consumed()
         assert [1, 2] == live.kernel.value.tolist()
 
+    def test_any_path_to_an_object_can_be_named(self, path):
+        """A path that is not the first one to its end leads to it all the same."""
+        shared = model()
+        live = ckpt.Checkpoint(a=shared, b=shared)
+        live.restore(path, only="b").run_restore_ops().assert_consumed()
+        assert [1, 2] == shared.kernel.value.tolist()
+
     def test_rename_says_which_name_a_path_has(self, path):
         """A path of the program is given the tensor of another name (R-36)."""
         live = Node(new=variable(0, 0), bias=variable(0, name="layer/b"))
