@@ -48,6 +48,19 @@ from checkpointable.trackable.base import Variable, peek_tracking, tracking_of
 _NOT_RUN = "waits for run_restore_ops()"
 
 
+@attrs.define
+class Outstanding:
+    """Whether a restore by names is still to be run: what a save asks, without keeping the files.
+
+    Attributes:
+        path: the checkpoint.
+        is_run: whether it was run, or the user expects no more of it.
+    """
+
+    path: str
+    is_run: bool = False
+
+
 @final
 class NameBasedSaverStatus(LoadStatus):
     """The status of a restore from a name-based checkpoint, such as a `Saver` writes.
@@ -87,6 +100,7 @@ class NameBasedSaverStatus(LoadStatus):
         #: What was given its value: by identity, what leads to it as long as it lives.
         self._given: dict[int, Callable[[], Any]] = {}
         self._is_warned = False
+        self.outstanding = Outstanding(source.path)
         if not options.defer:
             self._require_all()
         weakref.finalize(self, source.close).atexit = False
@@ -149,7 +163,8 @@ class NameBasedSaverStatus(LoadStatus):
         return self._require(report, problem)
 
     def expect_partial(self) -> NameBasedSaverStatus:
-        """Return the status: nothing of it ever waits, so no warning names anything."""
+        """Say that this may never be run: a save will not warn of it."""
+        self.outstanding.is_run = True
         return self
 
     def run_restore_ops(self, session: Session | None = None) -> NameBasedSaverStatus:
@@ -173,6 +188,7 @@ class NameBasedSaverStatus(LoadStatus):
         self.settle()
         with waiting.quiet(), without_collections():
             self._run(session)
+        self.outstanding.is_run = True
         self.settle()
         return self
 

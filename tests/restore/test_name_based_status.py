@@ -515,3 +515,19 @@ def test_a_name_based_checkpoint_can_be_saved_again_as_objects(path, tmp_path):
     fresh = ckpt.Checkpoint(model=Node(kernel=variable(0, 0), bias=variable(0)))
     fresh.restore(again).assert_consumed()
     assert [1, 2] == fresh.model.kernel.value.tolist()
+
+
+def test_a_save_before_the_run_warns_once(path, tmp_path):
+    """R-33: a save says that nothing was restored yet, once, and not where that is intended."""
+    live = ckpt.Checkpoint(model=model())
+    status = live.restore(path)
+    with pytest.warns(ckpt.CheckpointWarning, match="has none of its values yet") as warned:
+        live.save(tmp_path / "saved")
+    live.save(tmp_path / "saved")
+    assert 1 == len(warned)
+
+    del status
+    live.restore(path).run_restore_ops()
+    live.save(tmp_path / "saved")
+    live.restore(path).expect_partial()
+    live.save(tmp_path / "saved")
