@@ -139,11 +139,6 @@ class Shelf:
         saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]
         self.saved = record_saved(saved, newest)
 
-    def remove(self, paths: Iterable[str]) -> None:
-        """Forget what was deleted."""
-        gone = {*paths}
-        self.saved = tuple(s for s in self.saved if s.prefix not in gone)
-
     def _found(self, found: Candidate, time: float | None) -> Saved:
         """Return a checkpoint that came to be known by looking; none is of tomorrow."""
         return Saved(found.prefix, min(found.mtime if time is None else time, self._clock()))
