@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from checkpointable.bundle import files
+from checkpointable.bundle.files import FileKind
 from checkpointable.bundle.opening import read_commit_file
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
@@ -204,6 +205,7 @@ class Keeping:
             if is_ours:
                 removable.append(one)
         try:
+            side_files += self._temporaries_of(side_files)
             remove_checkpoints(self._storage, [one.prefix for one in removable], extra=side_files)
         except CheckpointError as error:
             left += removable
@@ -215,6 +217,17 @@ class Keeping:
         listed = {_key(one.prefix) for one in (*self._saved, *left)}
         self._known = {key: status for key, status in self._known.items() if key in listed}
         return is_less
+
+    def _temporaries_of(self, side_files: Sequence[str]) -> list[str]:
+        """Return what writers of these files left when they died."""
+        found: list[str] = []
+        for directory in {files.split_path(path)[0] for path in side_files}:
+            for name in self._storage.list_dir(directory):
+                read = files.read_name(name)
+                is_temporary = read.kind is FileKind.COMMIT_TEMPORARY
+                if is_temporary and files.in_directory(directory, read.prefix) in side_files:
+                    found.append(files.in_directory(directory, name))
+        return found
 
     def _is_name_based(self, prefix: str) -> bool | None:
         """Tell whether a name-based checkpoint is there; `None`: there is nothing at all.

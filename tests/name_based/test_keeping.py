@@ -150,6 +150,16 @@ class TestMaxToKeep:
         expected = {"m-1.meta", "m-1_debug.meta", "m-10.meta", "m.meta", "m-10.graph", "m.graph"}
         assert expected == left
 
+    def test_leftovers_of_their_writers_go_too(self, tmp_path):
+        """What a program left that died while it wrote the meta graph of what is deleted."""
+        names = [f"m-1{rest}.0123456789abcdef.tmp" for rest in (".meta", "_debug.meta", "0.meta")]
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
+        saver.save(None, tmp_path / "m", 1)
+        for name in names:
+            (tmp_path / name).write_text("half a graph")
+        saver.save(None, tmp_path / "m", 2)
+        assert names[2:] == [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+
     def test_without_the_state_nothing_is_remembered(self):
         """`write_state=False`: no state file, no list, nothing deleted."""
         run = Run(max_to_keep=1)
