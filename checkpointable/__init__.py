@@ -38,9 +38,14 @@ from checkpointable.errors import (
 from checkpointable.format.source import Finding
 from checkpointable.graph.view import TrackableView
 from checkpointable.manager.manager import CheckpointManager
+from checkpointable.name_based.builder import BulkSaverBuilder, SaverBuilder
 from checkpointable.name_based.exporting import export_meta_graph
+from checkpointable.name_based.importing import import_meta_graph
 from checkpointable.name_based.initialization import init_from_checkpoint
 from checkpointable.name_based.meta_graph import MetaGraphDef
+from checkpointable.name_based.saveable import SaveableObject, SaveSpec
+from checkpointable.name_based.saver import Saver
+from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.reading import (
     CheckpointReader,
@@ -77,6 +82,7 @@ register_standard_adapters()
 
 __all__ = [
     "Adapter",
+    "BulkSaverBuilder",
     "ChangedValue",
     "Checkpoint",
     "CheckpointError",
@@ -112,6 +118,11 @@ __all__ = [
     "RetentionPlan",
     "SaveOptions",
     "SaveSlice",
+    "SaveSpec",
+    "SaveableObject",
+    "Saver",
+    "SaverBuilder",
+    "SaverDef",
     "Session",
     "SlotTrackable",
     "StorageError",
@@ -133,6 +144,7 @@ __all__ = [
     "get_checkpoint_state",
     "get_default_graph",
     "get_default_session",
+    "import_meta_graph",
     "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",

@@ -87,6 +87,8 @@ class Checkpoint(Trackable):
         if root is not None:
             _check_root(self.root)
         self._counter: Any = NoDependency(None)
+        #: A restore by names that was not run yet.
+        self._outstanding: Any = NoDependency(None)
         for name, value in dependencies.items():
             setattr(self, name, value)
         if root is not None:
@@ -282,6 +284,7 @@ def save_checkpoint(
         counted = None if taken is None else max(taken, counter)
         graph = _walk(checkpoint, counted)
         _warn_before_saving(graph)
+        _warn_of_outstanding(checkpoint)
         write_bundle(commit, take_snapshot(graph, options.metadata), options)
     if counted is not None:
         saved = checkpoint.save_counter
@@ -323,10 +326,13 @@ def _restore(
     source = open_checkpoint(storage, path)
     try:
         if source.graph is None:
-            return NameBasedSaverStatus(source, options, checkpoint, roots_of)
+            status = NameBasedSaverStatus(source, options, checkpoint, roots_of)
+            checkpoint._outstanding = status.outstanding
+            return status
         reopen = partial(open_checkpoint, storage, path)
         restoration = Restoration(Books(source, reopen, options, checkpoint, roots_of))
         restoration.restore()
+        checkpoint._outstanding = None
     except BaseException:
         source.close()
         raise
@@ -396,6 +402,20 @@ def _check_names(root: Any, dependencies: Mapping[str, Any]) -> None:
                 f"the root has another object under the name {name!r}, a"
                 f" {type(children[name]).__qualname__}. Choose another name for the dependency."
             )
+
+
+def _warn_of_outstanding(checkpoint: Checkpoint) -> None:
+    """Say, once, that what was to be restored by names has no stored values yet."""
+    outstanding = checkpoint._outstanding
+    if outstanding is None or outstanding.is_run:
+        return
+    checkpoint._outstanding = None
+    warn(
+        f"saving, though what was restored from {outstanding.path} has none of its values yet: a"
+        " name-based checkpoint is restored by status.run_restore_ops() or"
+        " status.initialize_or_restore(). Call one of them first, or status.expect_partial() if"
+        " this is intended.",
+    )
 
 
 def _warn_before_saving(graph: Walk) -> None:

@@ -25,7 +25,10 @@ import os
 import sys
 import warnings
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+_PACKAGE: Final = __name__.partition(".")[0]
+_OURS: Final = f"{_PACKAGE}."
 
 
 class CheckpointError(Exception):
@@ -154,13 +157,12 @@ def warn(message: str, category: type[CheckpointWarning] = CheckpointWarning) ->
 def outer_frame() -> tuple[FrameType, int]:
     """Return the frame outside this library that led to the caller, and how far above it is."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__") or ""
+        if not module.startswith(_OURS) and module != _PACKAGE:
+            break
         level, frame = level + 1, frame.f_back
     return frame, level
-
-
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == __name__.partition(".")[0]
 
 
 def storage_error(error: OSError, action: str, path: str | os.PathLike[str]) -> StorageError:

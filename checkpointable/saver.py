@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -13,9 +12,10 @@ from checkpointable.errors import NotCheckpointableError
 from checkpointable.options import RestoreOptions, SaveOptions
 from checkpointable.restore.status import LoadStatus
 from checkpointable.session.graph import Operation, get_default_graph
-from checkpointable.session.session import Session, get_default_session
+from checkpointable.session.session import Session
 from checkpointable.storage.base import PathLike, path_text
 from checkpointable.trackable.base import Variable
+from checkpointable.trackable.checkpoint_number import checkpoint_number_of
 
 
 @final
@@ -94,7 +94,8 @@ class CheckpointableSaver:
         with _default(session):
             prefix = path_text(file_prefix)
             if checkpoint_number is not None:
-                prefix = f"{prefix}-{_number(checkpoint_number)}"
+                number = checkpoint_number_of(checkpoint_number, "checkpoint_number")
+                prefix = f"{prefix}-{number}"
             return self._checkpoint().write(prefix, options)
 
     def restore(
@@ -136,34 +137,3 @@ def _default(session: Any) -> AbstractContextManager[Any]:
     if session is not None and get_default_graph() is not None:
         raise TypeError(f"session is a {type(session).__qualname__}, expected a Session")
     return nullcontext()
-
-
-def _number(given: Any) -> int:
-    """Return a checkpoint number that was given as an integer or as a Variable."""
-    found = _fetched(given) if isinstance(given, (Variable, Operation)) else given
-    is_integer = isinstance(found, (int, np.integer)) and not isinstance(found, bool)
-    is_array = isinstance(found, np.ndarray) and found.dtype.kind in "iu" and found.shape == ()
-    if not is_integer and not is_array:
-        raise TypeError(
-            f"checkpoint_number is {given!r}, expected an integer, or a Variable of one, such as a"
-            " step. Convert it with int()."
-        )
-    number = operator.index(found)
-    if number < 0:
-        raise ValueError(f"checkpoint_number is {number}, expected at least 0")
-    return number
-
-
-def _fetched(number: Variable | Operation) -> Any:
-    session = get_default_session()
-    try:
-        if isinstance(number, Variable):
-            return number.fetch()
-        if session is None:
-            raise RuntimeError(
-                f"{number!r} is run in a session, and there is no session. Create one: `with"
-                " Session() as session:`, or give one as an argument."
-            )
-        return session.run(number)
-    except RuntimeError as error:
-        raise RuntimeError(f"checkpoint_number: {error}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import posixpath
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +17,7 @@ from checkpointable.bundle import existing, files
 from checkpointable.bundle.peek import BUNDLE
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.replace import replace_file
-from checkpointable.directory.state_text import Value, quoted, read_fields
+from checkpointable.directory.state_text import quoted, read_fields
 from checkpointable.errors import CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import Storage, read_all
 
@@ -236,20 +235,19 @@ def decode_state(content: bytes) -> CheckpointState | None:
     >>> decode_state(b'model_checkpoint_path: "ckpt-2"').model_checkpoint_path
     'ckpt-2'
     """
-    fields: dict[str, list[Value]] = defaultdict(list)
-    for name, value in read_fields(content.decode("utf-8", "surrogateescape")):
-        fields[name].append(value)
+    latest, preserved = "", None
+    paths: list[str] = []
+    times: list[float] = []
     try:
-        # Of a field that is not repeated the last value counts.
-        latest = [value.text() for value in fields["model_checkpoint_path"]][-1:]
-        preserved = [value.seconds() for value in fields["last_preserved_timestamp"]][-1:]
-        if latest in ([], [""]):
-            return None
-        return CheckpointState(
-            latest[0],
-            tuple(value.text() for value in fields["all_model_checkpoint_paths"]),
-            tuple(value.seconds() for value in fields["all_model_checkpoint_timestamps"]),
-            preserved[0] if preserved else None,
-        )
+        for name, value in read_fields(content.decode("utf-8", "surrogateescape")):
+            if name == "model_checkpoint_path":
+                latest = value.text()  # The last one counts.
+            elif name == "all_model_checkpoint_paths":
+                paths.append(value.text())
+            elif name == "all_model_checkpoint_timestamps":
+                times.append(value.seconds())
+            elif name == "last_preserved_timestamp":
+                preserved = value.seconds()
     except ValueError:
         return None
+    return CheckpointState(latest, tuple(paths), tuple(times), preserved) if latest else None

@@ -40,7 +40,7 @@ class Value:
     """One value of a field, as it stands in the text.
 
     Attributes:
-        literals: the quoted strings that make it up, with their quotes; none if it is a number.
+        literals: what stands in the quoted strings that make it up; none if it is a number.
         number: a number, or a word; "" if it is a string.
     """
 
@@ -55,7 +55,7 @@ class Value:
         """
         if not self.literals:
             raise ValueError(f"expected a quoted text, found {self.number[:40]!r}")
-        return unquoted(literal[1:-1] for literal in self.literals)
+        return unquoted(self.literals)
 
     def seconds(self) -> float:
         """Return it as a number.
@@ -76,50 +76,65 @@ def read_fields(text: str) -> Iterator[tuple[str, Value]]:
     >>> [(name, value.text()) for name, value in read_fields("a: ['x', 'y' 'z']; b { a: 'no' }")]
     [('a', 'x'), ('a', 'yz')]
     """
-    tokens = [(match.lastgroup, match[0]) for match in _TOKEN.finditer(text) if not match["space"]]
-    tokens.append(("end", ""))
-    place, depth = 0, 0
-    while place < len(tokens) - 1:
-        kind, token = tokens[place]
-        place += 1
-        if kind == "word" and tokens[place][1] == ":":
-            values, place = _read_values(tokens, place + 1)
-            if not depth:
-                yield from ((token, value) for value in values)
+    tokens, depth = _Tokens(text), 0
+    while tokens.kind:
+        kind, token = tokens.take()
+        if kind == "word" and tokens.text == ":":
+            tokens.take()
+            for value in _read_values(tokens):
+                if not depth:
+                    yield token, value
         elif token in {"{", "}"}:
             depth = max(0, depth + (1 if token == "{" else -1))
 
 
-def _read_values(tokens: Sequence[tuple[str | None, str]], place: int) -> tuple[list[Value], int]:
-    """Read what follows a colon; return it, and the place behind it."""
-    if tokens[place][1] != "[":
-        value, place = _read_value(tokens, place)
-        return [] if value is None else [value], place
-    values: list[Value] = []
-    place += 1
-    while True:
-        value, place = _read_value(tokens, place)
-        if value is None:
-            return values, place
-        values.append(value)
-        if tokens[place][1] in {",", "]"}:
-            place += 1
-        if tokens[place - 1][1] != ",":
-            return values, place
+class _Tokens:
+    """The pieces of a text, one at a time, without space and comments.
+
+    Attributes:
+        kind: of the next piece; "" at the end.
+        text: the next piece.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._matches = _TOKEN.finditer(text)
+        self.kind = self.text = ""
+        self.take()
+
+    def take(self) -> tuple[str, str]:
+        """Return the next piece, and go on."""
+        taken = self.kind, self.text
+        self.kind = self.text = ""
+        for match in self._matches:
+            if match.lastgroup != "space":
+                self.kind, self.text = str(match.lastgroup), match[0]
+                break
+        return taken
 
 
-def _read_value(tokens: Sequence[tuple[str | None, str]], place: int) -> tuple[Value | None, int]:
+def _read_values(tokens: _Tokens) -> Iterator[Value]:
+    """Yield what follows a colon: one value, or those of a list."""
+    in_list = tokens.text == "["
+    if in_list:
+        tokens.take()
+    while (value := _read_value(tokens)) is not None:
+        yield value
+        if not in_list or tokens.text != ",":
+            break
+        tokens.take()
+
+
+def _read_value(tokens: _Tokens) -> Value | None:
     """Read one string, number or word; return `None` if there is none."""
-    start = place
-    while tokens[place][0] == "string":
-        place += 1
-    if place > start:
-        return Value(literals=[token for _, token in tokens[start:place]]), place
-    sign = "-" if tokens[place][1] == "-" else ""
-    if tokens[place + bool(sign)][0] in {"number", "word"}:
-        place += bool(sign)
-        return Value(number=sign + tokens[place][1]), place + 1
-    return None, place
+    literals: list[str] = []
+    while tokens.kind == "string":
+        literals.append(tokens.take()[1][1:-1])
+    if literals:
+        return Value(literals=literals)
+    sign = tokens.take()[1] if tokens.text == "-" else ""
+    if tokens.kind in {"number", "word"}:
+        return Value(number=sign + tokens.take()[1])
+    return None
 
 
 def quoted(text: str) -> str:
@@ -142,8 +157,9 @@ def unquoted(literals: Iterable[str]) -> str:
     Raises:
         ValueError: there is an unknown escape.
     """
-    pieces = [literal.encode("utf-8", "surrogateescape") for literal in literals]
-    data = b"".join(_ESCAPE.sub(_unescape, piece) for piece in pieces)
+    data = bytearray()
+    for literal in literals:
+        data += _ESCAPE.sub(_unescape, literal.encode("utf-8", "surrogateescape"))
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.directory.latest import checkpoint_exists
+from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
@@ -97,8 +97,7 @@ class Keeper:
         """
         self.shelf.refresh()
         path = "" if number is None else self.shelf.path(number)
-        # What is damaged may be replaced: a program that came back to this step saves it again.
-        if path in self.shelf.strangers and checkpoint_exists(path, storage=self._storage):
+        if path in self.shelf.strangers and not self._is_damaged(path):
             raise CheckpointExistsError(
                 f"{path}: there is a checkpoint that no manager of the name"
                 f" {self._settings.name!r} has saved, so it is not replaced. Use another number, or"
@@ -166,9 +165,10 @@ class Keeper:
         """Return what is to be remembered once a plan is carried out, of what is there."""
         newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
         pins, preserved = self._remembered.pins, {**self._remembered.preserved, **newly}
+        there, path = self.shelf.present(), self.shelf.path
         return Remembered(
-            frozenset(filter(self.shelf.has, pins)),
-            {number: time for number, time in preserved.items() if self.shelf.has(number)},
+            frozenset(number for number in pins if path(number) in there),
+            {number: time for number, time in preserved.items() if path(number) in there},
             plan.last_preserved,
         )
 
@@ -202,6 +202,16 @@ class Keeper:
             return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
         self.shelf.remove(paths)
         return []
+
+    def _is_damaged(self, path: str) -> bool:
+        """Tell whether a checkpoint is lost anyway; a program that comes back saves it again."""
+        try:
+            open_checkpoint(self._storage, path).close()
+        except CorruptCheckpointError:
+            return True
+        except CheckpointError:
+            return False
+        return False
 
     def _time_of(self, entry: str) -> float:
         """Return a time for an entry of the state file that has none."""

@@ -228,7 +228,7 @@ class CheckpointManager:
             check_interval: `False`: do not wait for the end of the interval. Of one step there is
                 still only one checkpoint, where the interval is one of steps.
             metrics: how good it is: names and real numbers.
-            pin: whether to pin it.
+            pin: whether to pin it; a number that is pinned stays so.
             options: how to write, instead of `save_options`.
 
         Returns:

@@ -67,9 +67,9 @@ class Shelf:
             f"{path}: this manager has no such checkpoint. It has {there}; give one of these."
         )
 
-    def has(self, number: int) -> bool:
-        """Tell whether there is a checkpoint of this number, whoever owns it."""
-        return self.path(number) in self._seen
+    def present(self) -> frozenset[str]:
+        """Return the paths of all that are there, whoever owns them."""
+        return frozenset(self._seen) | {s.prefix for s in self.saved}
 
     def refresh(
         self,

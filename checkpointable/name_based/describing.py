@@ -18,6 +18,7 @@ from checkpointable.name_based.meta_graph import (
     VariableReference,
     check_saver_def,
 )
+from checkpointable.name_based.saveable import PlainSaveable, SaveableObject
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.names import shorten
 from checkpointable.session.graph import Graph, Operation
@@ -140,7 +141,8 @@ class _Savers:
         """Return the description of a saver, unless it is left out."""
         if found == self.own:
             return [] if self.described is None else [self.described]
-        return [] if self.only else [self.scope.without(found)]
+        outside = None if self.only else found.outside(self.scope.prefix)
+        return [] if outside is None else [outside]
 
 
 class _Variables:
@@ -215,6 +217,21 @@ def _describe_collection(
         except (NotCheckpointableError, ValueError):
             left_out.append(f"in the collection {shorten(key)!r}: {_spelled(value)}")
     return tuple(found)
+
+
+def items_of(saveables: Iterable[SaveableObject]) -> dict[str, list[str]]:
+    """Return what a saver saves as `describe_graph` takes it: Variables of graphs by their names.
+
+    A name has no Variables if what is saved there is something else, which cannot be described.
+    """
+    items: dict[str, list[str]] = {}
+    for saveable in saveables:
+        for spec in saveable.specs:
+            names = items.setdefault(spec.name, [])
+            cell = spec.tensor.cell if isinstance(spec.tensor, Variable) else None
+            if isinstance(saveable, PlainSaveable) and cell is not None:
+                names.append(cell.name)
+    return items
 
 
 def exact_copy(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final, final
 
 import attrs
@@ -35,3 +36,31 @@ class SaverDef:
     sharded: bool = False
     keep_checkpoint_every_n_hours: float = 10000.0
     version: int = attrs.field(default=2, validator=attrs.validators.in_(_VERSIONS))
+
+    def within(self, scope: str | None) -> SaverDef:
+        """Return it as it is once its graph was imported into a name scope."""
+        if not scope:
+            return self
+        return self._renamed(lambda name: name and f"{scope.rstrip('/')}/{name}")
+
+    def outside(self, scope: str | None) -> SaverDef | None:
+        """Return it without a name scope in its names; `None` if one of them is not in there."""
+        if not scope:
+            return self
+        prefix = f"{scope.rstrip('/')}/"
+        if not all(name.startswith(prefix) for name in self.operation_names):
+            return None
+        return self._renamed(lambda name: name.removeprefix(prefix))
+
+    @property
+    def operation_names(self) -> tuple[str, str, str]:
+        """The names of its operations: empty texts in eager execution."""
+        return self.filename_tensor_name, self.save_tensor_name, self.restore_op_name
+
+    def _renamed(self, change: Callable[[str], str]) -> SaverDef:
+        return attrs.evolve(
+            self,
+            filename_tensor_name=change(self.filename_tensor_name),
+            save_tensor_name=change(self.save_tensor_name),
+            restore_op_name=change(self.restore_op_name),
+        )

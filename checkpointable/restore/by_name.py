@@ -216,12 +216,12 @@ def require_fit(match: NameMatch) -> None:
     """
     if not match.mismatched:
         return
-    lines = [f"{entry.path}: {entry.reason}" for entry in match.mismatched[: 2 * _SHOWN]]
-    if len(match.mismatched) > 1:
-        count = f"{len(match.mismatched):,} values of {match.source.path} do not fit"
-        lines.insert(0, f"{count}; nothing was assigned")
-    if len(match.mismatched) > 2 * _SHOWN:
-        lines.append(f"... and {len(match.mismatched) - 2 * _SHOWN:,} more")
+    count = len(match.mismatched)
+    values = "1 value does" if count == 1 else f"{count:,} values do"
+    lines = [f"{match.source.path}: {values} not fit; nothing was assigned."]
+    lines += [f"{entry.path}: {entry.reason}" for entry in match.mismatched[: 2 * _SHOWN]]
+    if count > 2 * _SHOWN:
+        lines.append(f"... and {count - 2 * _SHOWN:,} more")
     raise IncompatibleCheckpointError(
         "\n  ".join(lines), mismatches=tuple(match.mismatched)
     ).with_report(match.report())
@@ -240,9 +240,9 @@ def give_by_name(match: NameMatch, *, verify: str = "inline", one_by_one: bool =
             check_every_byte(source)
         if one_by_one:
             for pair in match.matched:
-                _give(source, [pair], done, one_by_one=True)
+                _give(source, [pair], done, threads=False)
         else:
-            _give(source, match.matched, done, one_by_one=False)
+            _give(source, match.matched, done, threads=True)
     except CheckpointError as error:
         error.message += already_assigned(done, lambda target: target.label)
         error.report = match.report(done)
@@ -254,7 +254,7 @@ def _give(
     pairs: Sequence[tuple[NamedTarget, int]],
     done: list[NamedTarget],
     *,
-    one_by_one: bool,
+    threads: bool,
 ) -> None:
     gives: list[Give] = []
     parts: list[tuple[NamedTarget, int, npt.NDArray[Any]]] = []
@@ -269,7 +269,7 @@ def _give(
     def note(give: Give) -> None:
         done.append(pairs[give.path][0])
 
-    for give, value in fetch_values(source, gives, note, one_by_one=one_by_one):
+    for give, value in fetch_values(source, gives, note, threads=threads):
         if give.target is not None and value is not give.target:
             overwrite(give.target, value)
         pairs[give.path][0].given()

@@ -26,7 +26,7 @@ def fetch_values(
     gives: Iterable[Give],
     note: Callable[[Give], None],
     *,
-    one_by_one: bool = False,
+    threads: bool = True,
 ) -> Iterator[tuple[Give, Any]]:
     """Yield stored values as they arrive; what is read straight into a live array comes first.
 
@@ -34,7 +34,7 @@ def fetch_values(
         source: the open checkpoint.
         gives: what to read.
         note: told of each live array that was written to when an error ends the reading.
-        one_by_one: read one value at a time, in one thread, instead of as many as possible.
+        threads: whether several threads may read at once.
 
     Yields:
         each give, and its value: its very target if it was read straight into that.
@@ -46,17 +46,16 @@ def fetch_values(
     others: list[Give] = []
     for give in gives:
         (direct if _is_direct(give) else others).append(give)
-    for batch in [[give] for give in direct] if one_by_one else [direct]:
-        targets = [give.target for give in batch if give.target is not None]
-        _read(source, batch, targets, note, threads=not one_by_one)
-        yield from zip(batch, targets, strict=True)
-    for batch in _batches(others, 1 if one_by_one else _CONVERTED_AT_ONCE):
+    targets = [give.target for give in direct if give.target is not None]
+    _read(source, direct, targets, note, threads=threads)
+    yield from zip(direct, targets, strict=True)
+    for batch in _batches(others):
         info = batch[0].info
         if info is None or info.dtype in UNSIZED:
             yield batch[0], batch[0].plain if info is None else source.read(batch[0].number)
             continue
         arrays = [_empty(give.info) for give in batch if give.info is not None]
-        _read(source, batch, arrays, note, threads=not one_by_one)
+        _read(source, batch, arrays, note, threads=threads)
         yield from zip(batch, arrays, strict=True)
 
 
@@ -105,7 +104,7 @@ def without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _batches(gives: Iterable[Give], at_once: int) -> Iterator[list[Give]]:
+def _batches(gives: Iterable[Give]) -> Iterator[list[Give]]:
     """Yield what is read together: values without fixed item size alone, others up to a limit."""
     batch: list[Give] = []
     size = 0
@@ -116,7 +115,7 @@ def _batches(gives: Iterable[Give], at_once: int) -> Iterator[list[Give]]:
             continue
         batch.append(give)
         size += info.size * item_size(info.dtype)
-        if size >= at_once:
+        if size >= _CONVERTED_AT_ONCE:
             yield batch
             batch, size = [], 0
     if batch:

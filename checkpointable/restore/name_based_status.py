@@ -18,8 +18,8 @@ from checkpointable.errors import (
     warn,
 )
 from checkpointable.format.source import CheckpointSource
-from checkpointable.graph.walk import walk
-from checkpointable.names import SAVE_COUNTER
+from checkpointable.graph.walk import Walk, walk
+from checkpointable.names import SAVE_COUNTER, escape
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.books import Roots, next_order
 from checkpointable.restore.by_name import (
@@ -46,6 +46,19 @@ from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Variable, peek_tracking, tracking_of
 
 _NOT_RUN = "waits for run_restore_ops()"
+
+
+@attrs.define
+class Outstanding:
+    """Whether a restore by names is still to be run: what a save asks, without keeping the files.
+
+    Attributes:
+        path: the checkpoint.
+        is_run: whether it was run, or the user expects no more of it.
+    """
+
+    path: str
+    is_run: bool = False
 
 
 @final
@@ -87,8 +100,7 @@ class NameBasedSaverStatus(LoadStatus):
         #: What was given its value: by identity, what leads to it as long as it lives.
         self._given: dict[int, Callable[[], Any]] = {}
         self._is_warned = False
-        #: The number of the run that is at work.
-        self._run_order = 0
+        self.outstanding = Outstanding(source.path)
         if not options.defer:
             self._require_all()
         weakref.finalize(self, source.close).atexit = False
@@ -151,7 +163,8 @@ class NameBasedSaverStatus(LoadStatus):
         return self._require(report, problem)
 
     def expect_partial(self) -> NameBasedSaverStatus:
-        """Return the status: nothing of it ever waits, so no warning names anything."""
+        """Say that this may never be run: a save will not warn of it."""
+        self.outstanding.is_run = True
         return self
 
     def run_restore_ops(self, session: Session | None = None) -> NameBasedSaverStatus:
@@ -175,6 +188,7 @@ class NameBasedSaverStatus(LoadStatus):
         self.settle()
         with waiting.quiet(), without_collections():
             self._run(session)
+        self.outstanding.is_run = True
         self.settle()
         return self
 
@@ -210,7 +224,7 @@ class NameBasedSaverStatus(LoadStatus):
         return found, targets, attrs.evolve(match, unused=unused)
 
     def _run(self, session: Session | None) -> None:
-        puts, self._run_order = _Puts(), next_order()
+        puts = _Puts()
         found, _, match = self._match(puts, session)
         self._warn_of_unknown_paths()
         require_fit(match)
@@ -233,7 +247,8 @@ class NameBasedSaverStatus(LoadStatus):
     def _note(self, live: Any) -> None:
         """Note that a Variable, an array or a scalar was given its value."""
         if isinstance(live, Variable):
-            tracking_of(live).restored = self._run_order
+            tracking = tracking_of(live)
+            tracking.restored = max(tracking.restored, self._order)
         try:
             self._given[id(live)] = weakref.ref(live)
         except TypeError:  # numpy scalars are small enough to be kept
@@ -272,14 +287,23 @@ class NameBasedSaverStatus(LoadStatus):
             return
         self._is_warned = True
         live = walk(*self._roots(self._holder))
-        paths = {live.paths.full(number) for number in range(len(live.objects))}
-        unknown = [f"{option}={path!r}" for option, path in named if path not in paths]
+        unknown = [f"{option}={path!r}" for option, path in named if not _leads_on(live, path)]
         if unknown:
             warn(
                 f"{self._source.path}: {', '.join(unknown)} leads to nothing in the program. Of a"
                 " name-based checkpoint, the options name paths of the program, such as"
                 " 'model/encoder'."
             )
+
+
+def _leads_on(live: Walk, path: str) -> bool:
+    """Tell whether a path, not only the first one to its end, leads to a live node."""
+    node: int | None = 0
+    for component in path.split("/") if path else ():
+        edges = live.children[node] if node is not None else ()
+        node = next((child for name, child in edges if escape(str(name)) == component), None)
+    # What leads to slot variables is no edge.
+    return node is not None or any(path == live.paths.full(s.slot_variable) for s in live.slots)
 
 
 def _check_options(source: CheckpointSource, options: RestoreOptions) -> None:

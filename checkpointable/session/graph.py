@@ -74,6 +74,7 @@ class Operation(Fetchable):
     Attributes:
         name: its name, unique in the graph.
         graph: the graph.
+        action: what is called with the session when it is run.
         created_at: file, line and function outside of this library that led to it.
 
     Example:
@@ -84,12 +85,17 @@ class Operation(Fetchable):
         'world'
     """
 
-    __slots__ = ("__weakref__", "_action", "created_at", "graph", "name")
+    __slots__ = ("__weakref__", "action", "created_at", "graph", "name")
 
-    def __init__(self, name: str, graph: Graph, action: Callable[[Session], Any]) -> None:
-        self.name, self.graph, self._action = name, graph, action
-        code, line = (frame := outer_frame()[0]).f_code, frame.f_lineno
-        self.created_at = SourceLine(code.co_filename, line, code.co_qualname)
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        action: Callable[[Session], Any],
+        created_at: SourceLine | None = None,
+    ) -> None:
+        self.name, self.graph, self.action = name, graph, action
+        self.created_at = _source_line() if created_at is None else created_at
 
     def fetch(self, session: Session) -> Any:
         """Run it in a session: what `Session.run` does.
@@ -98,7 +104,7 @@ class Operation(Fetchable):
             ValueError: the session is of another graph.
         """
         session.check_graph(self.graph, f"the operation {self.name!r}")
-        return self._action(session)
+        return self.action(session)
 
     def __repr__(self) -> str:
         return f"<Operation {self.name!r}>"
@@ -242,7 +248,12 @@ class Graph:
             return name in self._names
 
     def add_operation(
-        self, name: str, action: Callable[[Session], Any], *, scoped: bool = True
+        self,
+        name: str,
+        action: Callable[[Session], Any],
+        *,
+        scoped: bool = True,
+        created_at: SourceLine | None = None,
     ) -> Operation:
         """Record an operation.
 
@@ -251,6 +262,7 @@ class Graph:
             action: what `session.run(operation)` calls, with the session, and whose result it
                 returns.
             scoped: whether the name stands in the current name scope.
+            created_at: the line that led to it; by default that which led here.
 
         Returns:
             the operation.
@@ -258,7 +270,8 @@ class Graph:
         Raises:
             RuntimeError: the graph is finalized.
         """
-        operation = Operation(self.unique_name(name, scoped=scoped), self, action)
+        name = self.unique_name(name, scoped=scoped)
+        operation = Operation(name, self, action, created_at)
         with self._lock:
             self._operations[operation.name] = operation
         return operation
@@ -336,6 +349,12 @@ class Graph:
                 f"the graph is finalized, so {what} cannot be added. Record everything before"
                 " finalize(), or use another Graph."
             )
+
+
+def _source_line() -> SourceLine:
+    """Return the line outside of this library that led here."""
+    frame, _ = outer_frame()
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
 
 def _check_name(name: str) -> None:

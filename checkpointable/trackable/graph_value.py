@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.session.graph import Cell, Graph, Operation
+from checkpointable.session.graph import Cell, Graph, Operation, SourceLine
 from checkpointable.session.session import Session, session_of
 from checkpointable.trackable.initializers import Initializer, Shape, initial_array, is_constant
 from checkpointable.trackable.owned import check_shape, overwrite, owned_copy, pattern
@@ -37,7 +37,7 @@ class GraphValue:
         self._initial = initial
         self.initializer = self._add_operation("initialize", self._run_initializer)
         # Made at once, so that restoring never adds to the graph.
-        self._add_operation("restore", self._run_restore)
+        self._add_operation("restore", self._run_restore, self.initializer.created_at)
 
     def initialize_with(self, initializer: Initializer) -> None:
         """Let another initializer give the initial value; a constant is checked and copied now."""
@@ -109,9 +109,11 @@ class GraphValue:
             " session. Read it with session.run(variable); record changes with its assign()."
         )
 
-    def _add_operation(self, verb: str, action: Callable[[Session], Any]) -> Operation:
-        cell = self.cell
-        return cell.graph.add_operation(f"{cell.name}/{verb}", action, scoped=False)
+    def _add_operation(
+        self, verb: str, action: Callable[[Session], Any], created_at: SourceLine | None = None
+    ) -> Operation:
+        cell, name = self.cell, f"{self.cell.name}/{verb}"
+        return cell.graph.add_operation(name, action, scoped=False, created_at=created_at)
 
     def _run_initializer(self, session: Session) -> None:
         self._write(session, self._initial())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,6 +70,7 @@ def test_tensorflows_file_is_read_and_written() -> None:
         (rb'model_checkpoint_path: "\x41\x4a1\X7e"', "AJ1~"),
         (rb'model_checkpoint_path: "\a\b\f\v\?\ud83d\ude00"', "\a\b\f\v?😀"),
         (b'other { model_checkpoint_path: "no" } model_checkpoint_path: "yes"', "yes"),
+        (b'model_checkpoint_path: "yes" other { a { } model_checkpoint_path: "no" }', "yes"),
         (b'other { a { } } model_checkpoint_path: "yes"', "yes"),
         (b'}} model_checkpoint_path: "yes"', "yes"),
         (b'new: ["model_checkpoint_path: \'x\'"] model_checkpoint_path: "yes"', "yes"),
@@ -218,6 +220,22 @@ def test_numpy_numbers_are_written_plainly() -> None:
     assert text.endswith("_timestamps: 1.5\nlast_preserved_timestamp: 0.5\n")
 
 
+@pytest.mark.parametrize(
+    "piece", [b"a", b'"",', b'all_model_checkpoint_paths:["",""]', b"a:1,", b"{", b"'ab'"]
+)
+def test_reading_takes_memory_for_what_is_read(piece: bytes) -> None:
+    """Whatever a file holds, reading it takes no more than 40 times its length (S-2)."""
+    length = 50_000
+    content = b"all_model_checkpoint_paths: [" + piece * (length // len(piece))
+    tracemalloc.start()
+    try:
+        decode_state(content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * length
+
+
 def test_a_file_that_is_too_long_is_not_read() -> None:
     """A state file of more than 16 MiB is taken for damaged, unread (S-2)."""
     content = TENSORFLOW + b"#" * (16 * 2**20)
@@ -253,8 +271,8 @@ def test_undecodable_paths_come_back() -> None:
     ],
 )
 def test_reading_takes_time_linear_in_the_length(piece: bytes) -> None:
-    """Half a megabyte of anything ends before the alarm does: no pattern backtracks."""
-    assert decode_state(piece * (500_000 // len(piece))) is None
+    """200,000 bytes of anything ends before the alarm does: no pattern backtracks."""
+    assert decode_state(piece * (200_000 // len(piece))) is None
 
 
 def test_the_latest_is_recorded_relative_to_its_directory() -> None:
@@ -325,8 +343,13 @@ def test_what_cannot_be_read_now_is_not_replaced() -> None:
     """Where the state file is there and cannot be read, a change raises, and nothing is lost."""
 
     class Unreadable(WrappedStorage):
+        left = 1
+
         def open_read(self, path: str) -> ReadableFile:
-            raise StorageError(f"{path}: too many open files", errno=errno.EMFILE, path=path)
+            self.left -= 1
+            if self.left == 0:
+                raise StorageError(f"{path}: too many open files", errno=errno.EMFILE, path=path)
+            return super().open_read(path)
 
     storage = MemoryStorage(DiskImage({"/run/checkpoint": TENSORFLOW}))
     with pytest.raises(StorageError, match="too many"):

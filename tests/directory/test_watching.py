@@ -50,10 +50,14 @@ class World:
     def wait(self, *arguments: object, **more: object) -> str | None:
         return wait_for_new_checkpoint("/run", *arguments, **self._own(), **more)  # type: ignore[arg-type]
 
-    def iterate(self, **more: object) -> list[tuple[float, str]]:
-        """Return what is yielded, and when."""
-        found = checkpoints_iterator("/run", **self._own(), **more)  # type: ignore[arg-type]
-        return [(self.now, path) for path in found]
+    def iterate(self, busy: float = 0, **more: object) -> list[tuple[float, str]]:
+        """Return what is yielded, and when, to a caller who is busy for a while with each."""
+        found = []
+        for path in checkpoints_iterator("/run", **self._own(), **more):  # type: ignore[arg-type]
+            found.append((self.now, path))
+            if busy:
+                self.sleep(busy)
+        return found
 
     def _own(self) -> dict[str, object]:
         return {"storage": self.storage, "clock": self.clock, "sleep": self.sleep}
@@ -141,13 +145,8 @@ class TestIterating:
         world.save("ckpt-1")
         for number in (2, 3, 4):
             world.at(number, f"ckpt-{number}")
-        seen = []
-        for path in checkpoints_iterator(
-            "/run", timeout=1, storage=world.storage, clock=world.clock, sleep=world.sleep
-        ):
-            seen.append(path)
-            world.sleep(10)
-        assert ["/run/ckpt-1", "/run/ckpt-4"] == seen
+        found = world.iterate(busy=10, timeout=1)
+        assert [(0.0, "/run/ckpt-1"), (10.0, "/run/ckpt-4")] == found
 
     def test_the_interval_begins_when_a_checkpoint_is_handed_out(self) -> None:
         """The next one comes no earlier than so many seconds after that."""
@@ -155,7 +154,7 @@ class TestIterating:
         world.save("ckpt-1")
         for number in (2, 3, 4):
             world.at(number, f"ckpt-{number}")
-        found = world.iterate(min_interval_secs=2.5, timeout=1)
+        found = world.iterate(busy=1, min_interval_secs=2.5, timeout=1)
         assert [(0.0, "/run/ckpt-1"), (2.5, "/run/ckpt-2"), (5.0, "/run/ckpt-4")] == found
 
     def test_the_function_decides_whether_that_was_all(self) -> None:

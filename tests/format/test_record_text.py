@@ -98,7 +98,7 @@ def test_a_lone_surrogate_is_held() -> None:
         b"[" * 100_000,
         b'{"a":' * 100_000,
         with_content("[" * 17 + "]" * 17),
-        b"{" + b'"\\"' * 100_000,
+        b'{"' + b'\\"' * 500_000,
         b" " * (LONGEST_RECORD + 1),
     ],
 )

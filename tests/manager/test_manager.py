@@ -314,6 +314,19 @@ class TestOwnership:
         assert {"x": 2} == ckpt.load(tmp_path / "ckpt-5")
         assert [] == manager.checkpoints
 
+    def test_a_damaged_number_can_be_saved_again(self, tmp_path: Path) -> None:
+        """A program that comes back to a step replaces what was damaged there; it counts as new."""
+        with manage(tmp_path) as manager:
+            manager.save(5)
+            manager.save(6)
+        index = tmp_path / "ckpt-6.index"
+        index.write_bytes(index.read_bytes()[:-3])
+        manager = manage(tmp_path)
+        assert ["ckpt-5"] == bare(manager.checkpoints)
+        manager.save(6)
+        assert ["ckpt-5", "ckpt-6"] == bare(manager.checkpoints)
+        assert [] == ckpt.verify(tmp_path / "ckpt-6")
+
     def test_a_checkpoint_replaced_by_somebody_else_is_not_the_managers(
         self, tmp_path: Path
     ) -> None:

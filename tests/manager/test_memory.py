@@ -127,13 +127,8 @@ class CrashingStorage(WrappedStorage):
         super().remove(path)
 
 
-@settings(max_examples=60, deadline=None)
-@given(RULES, st.lists(OPERATIONS, min_size=1, max_size=14))
-def test_restarts_change_no_decision(rules: dict[str, Any], operations: list[Operation]) -> None:
-    """With restarts, lost state files and crashes after commits, what is kept is as without.
-
-    After each save that goes through, exactly those files are there that a naive model keeps.
-    """
+def check_decisions(rules: dict[str, Any], operations: list[Operation]) -> None:
+    """Compare the files after each save with what a naive model keeps."""
     counter = ckpt.Variable(0)
     world = World(**rules, step_counter=counter)
     storage = CrashingStorage(world.storage)
@@ -167,6 +162,26 @@ def test_restarts_change_no_decision(rules: dict[str, Any], operations: list[Ope
         else:
             assert sorted(expected) == world.on_disk()
             assert [f"ckpt-{e.number}" for e in naive.entries if not e.preserved] == world.names()
+
+
+@settings(max_examples=60, deadline=None)
+@given(RULES, st.lists(OPERATIONS, min_size=1, max_size=14))
+def test_restarts_change_no_decision(rules: dict[str, Any], operations: list[Operation]) -> None:
+    """With restarts, lost state files and crashes after commits, what is kept is as without.
+
+    After each save that goes through, exactly those files are there that a naive model keeps.
+    """
+    check_decisions(rules, operations)
+
+
+@pytest.mark.campaign
+@settings(max_examples=3000, deadline=None)
+@given(RULES, st.lists(OPERATIONS, min_size=1, max_size=25))
+def test_restarts_change_no_decision_of_many(
+    rules: dict[str, Any], operations: list[Operation]
+) -> None:
+    """As above, longer and more often."""
+    check_decisions(rules, operations)
 
 
 @settings(max_examples=25, deadline=None)

@@ -12,7 +12,9 @@ import pytest
 import checkpointable as ckpt
 from checkpointable.name_based.importing import import_graph
 from checkpointable.name_based.meta_graph import MetaGraphDef, VariableDef, VariableReference
+from checkpointable.name_based.meta_graph_file import read_meta_graph
 from checkpointable.name_based.saver_def import SaverDef
+from checkpointable.storage.local import LOCAL
 from tests.name_based.graphs import ITEMS, OTHER, OWN, WHEN, StandInSaver, build
 
 
@@ -133,12 +135,12 @@ class TestSavers:
 
     def test_the_saver_is_as_it_was_described(self):
         """All its settings come back; those of the caller come before."""
-        saver_def = SaverDef("", "", "", 3, True, 0.5, SaverDef.V1)
+        saver_def = SaverDef("", "", "a/save/restore_all", 3, True, 0.5, SaverDef.V1)
 
         _, saver = imported(described(saver_def=saver_def))
         _, other = imported(described(saver_def=saver_def), max_to_keep=7, name="mine")
 
-        expected = StandInSaver(saver.var_list, None, 3, True, 0.5, SaverDef.V1)
+        expected = StandInSaver(saver.var_list, "a/save", 3, True, 0.5, SaverDef.V1)
         assert expected == saver
         assert (7, "mine", True) == (other.max_to_keep, other.name, other.sharded)
 
@@ -180,7 +182,6 @@ class TestScopes:
         ] == names(variables)
         assert "copy/layer/table" == variables[2].save_slice.full_name
         assert ["step", "old/kernel", "layer/table"] == list(saver.var_list)
-        assert scope == saver.name
 
     def test_one_graph_takes_several_imports(self):
         """A scope is made unique like every other."""
@@ -217,6 +218,154 @@ class TestScopes:
 
         devices = [variable.device for variable in graph.get_collection("variables")]
         assert ["cpu", "gpu:0", "gpu:0", "gpu:0"] + ["cpu"] * 4 == devices
+
+
+class TestRealSavers:
+    def test_values_are_restored_from_the_files_alone(self, tmp_path):
+        """A program that knows nothing but the path has variables and values; parts too."""
+        graph, path = saved(tmp_path)
+
+        with ckpt.Graph().as_default() as again, ckpt.Session() as session:
+            saver = ckpt.import_meta_graph(f"{path}.meta")
+            saver.restore(session, path)
+            found = session.run(again.get_collection("variables"))
+
+        assert [7, 2, [[0, 1], [2, 3]], [[4, 5]]] == [value.tolist() for value in found]
+        assert names(graph.get_collection("variables")) == names(again.get_collection("variables"))
+
+    @pytest.mark.parametrize("scope", [None, "copy"])
+    def test_the_saver_is_found_by_its_description(self, tmp_path, scope):
+        """Its operations have their old names again, below the import scope."""
+        graph, path = saved(tmp_path)
+        with graph.as_default():
+            description = ckpt.Saver(name="mine").as_saver_def()
+
+        with graph.as_default():
+            meta = ckpt.Saver.from_proto(description).export_meta_graph()
+        with ckpt.Graph().as_default() as again, ckpt.Session() as session:
+            saver = ckpt.import_meta_graph(meta, import_scope=scope)
+            same = ckpt.Saver.from_proto(meta.saver_def, import_scope=scope)
+            same.restore(session, path)
+            found = session.run(again.get_collection("variables")[0])
+
+        assert 7 == found
+        assert saver.as_saver_def() == same.as_saver_def() == description.within(scope)
+
+    def test_the_imported_saver_goes_on(self, tmp_path):
+        """It saves what it restored, with the settings that it had."""
+        _, path = saved(tmp_path, max_to_keep=2)
+
+        with ckpt.Graph().as_default(), ckpt.Session() as session:
+            saver = ckpt.import_meta_graph(f"{path}.meta")
+            saver.restore(session, path)
+            kept = [saver.save(session, tmp_path / "model", global_step=n) for n in (8, 9)]
+
+        assert kept == saver.last_checkpoints
+        assert {f"model-{n}.meta" for n in (8, 9)} == {p.name for p in tmp_path.glob("*.meta")}
+
+    def test_another_slicing_takes_the_values(self, tmp_path):
+        """The file holds one tensor, whatever its parts were."""
+        _, path = saved(tmp_path)
+        meta = ckpt.partitioned_variables((3, 2), (3, 1), name="any", dtype=np.int64)
+        whole = ckpt.Variable(np.zeros((3, 2), np.int64))
+
+        ckpt.Saver({"layer/table": meta}).restore(None, path)
+        ckpt.Saver({"layer/table": whole}).restore(None, path)
+
+        assert [[0, 1], [2, 3], [4, 5]] == whole.value.tolist()
+        assert [[[0, 1]], [[2, 3]], [[4, 5]]] == [part.value.tolist() for part in meta]
+
+    def test_a_save_writes_the_meta_graph(self, tmp_path):
+        """Beside the checkpoint, with the suffix, the stripping and the debug file asked for."""
+        graph, _ = saved(tmp_path)
+        with ckpt.Session(graph) as session:
+            session.run([v.initializer for v in graph.get_collection("variables")])
+            saver = ckpt.Saver()
+            saver.save(
+                session,
+                tmp_path / "m",
+                meta_graph_suffix="graph",
+                strip_default_attrs=True,
+                save_debug_info=True,
+            )
+            saver.save(session, tmp_path / "n", write_meta_graph=False)
+
+        meta = read_meta_graph(LOCAL, f"{tmp_path}/m.graph")
+        assert meta.stripped_default_attrs
+        assert meta == attrs.evolve(saver.export_meta_graph(), stripped_default_attrs=True)
+        assert {"m.graph", "m_debug.graph"} == {p.name for p in tmp_path.glob("*.graph")}
+        assert [] == list(tmp_path.glob("n*meta"))
+
+    def test_a_meta_graph_that_cannot_be_written_is_no_failed_save(self, tmp_path):
+        """The checkpoint is there, and a warning says what is not."""
+        graph, _ = saved(tmp_path)
+        (tmp_path / "m.meta").mkdir()
+        with ckpt.Session(graph) as session:
+            session.run([v.initializer for v in graph.get_collection("variables")])
+            with pytest.warns(ckpt.CheckpointWarning, match="not its meta graph"):
+                path = ckpt.Saver().save(session, tmp_path / "m")
+
+        assert ckpt.checkpoint_exists(path)
+
+    def test_what_a_saver_saves_otherwise_is_left_out(self, tmp_path):
+        """Arrays, and objects that restore themselves, are listed."""
+        with ckpt.Graph().as_default():
+            w = ckpt.Variable(1, name="w")
+            saver = ckpt.Saver({"w": w, "array": np.zeros(2)})
+
+        found = saver.export_meta_graph()
+
+        assert {"w": ("w",)} == found.items
+        assert ("the saver's item 'array': what it saves is no variable of the graph",) == (
+            found.left_out
+        )
+
+    def test_eagerly_there_is_nothing_to_export(self):
+        """There is no graph that could be described."""
+        with pytest.raises(RuntimeError, match="none is the default"):
+            ckpt.Saver([ckpt.Variable(1, name="w")]).export_meta_graph()
+
+    def test_other_savers_are_left_out(self):
+        """Those of the collection "savers", if asked; the own one comes back as a Saver."""
+        with ckpt.Graph().as_default() as graph:
+            ckpt.Variable(1, name="w")
+            own, other = ckpt.Saver(), ckpt.Saver(name="other")
+            for saver in (own, other):
+                graph.add_to_collection("savers", saver)
+        both, only = (own.export_meta_graph(clear_extraneous_savers=c) for c in (False, True))
+
+        assert (own.as_saver_def(), other.as_saver_def()) == both.collections["savers"]
+        with ckpt.Graph().as_default() as again:
+            rebuilt = ckpt.import_meta_graph(only)
+        assert [rebuilt] == again.get_collection("savers")
+        with ckpt.Graph().as_default() as again:
+            rebuilt = ckpt.import_meta_graph(both)
+        assert [rebuilt, other.as_saver_def()] == again.get_collection("savers")
+
+    def test_wrong_settings_are_refused_before_anything_is_rebuilt(self, tmp_path):
+        """Whatever the Saver refuses."""
+        _, path = saved(tmp_path)
+        for settings in ({"max_to_keep": -1}, {"write_version": 7}, {"max": 1}):
+            with (
+                ckpt.Graph().as_default() as graph,
+                pytest.raises((TypeError, ValueError)),
+            ):
+                ckpt.import_meta_graph(f"{path}.meta", **settings)
+            assert [] == graph.get_collection("variables"), settings
+
+
+def saved(directory: pathlib.Path, **settings: Any) -> tuple[ckpt.Graph, str]:
+    """Save a graph of a counter, a number in a scope and a table in parts."""
+    with ckpt.Graph().as_default() as graph, ckpt.Session() as session:
+        step = ckpt.Variable(7, name="step", trainable=False)
+        with graph.name_scope("layer"):
+            ckpt.Variable(2, name="kernel")
+            ckpt.partitioned_variables(
+                (3, 2), (2, 1), np.arange(6).reshape(3, 2), np.int64, name="table"
+            )
+        session.run([variable.initializer for variable in graph.get_collection("variables")])
+        path = ckpt.Saver(**settings).save(session, directory / "model", global_step=step)
+    return graph, path
 
 
 class TestRefusals:

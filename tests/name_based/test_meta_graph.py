@@ -208,6 +208,14 @@ class TestArguments:
             with pytest.raises(ValueError, match="nothing in the graph has a name under it"):
                 describe_graph(graph, export_scope=scope)
 
+    def test_a_name_that_begins_alike_is_not_under_the_scope(self):
+        """Scopes end at a slash, and a variable called as the scope is not under it."""
+        with ckpt.Graph().as_default() as graph:
+            for name in ("layer_norm/w", "layer", "layer/w", "outer/layer/w"):
+                ckpt.Variable(0, name=name)
+
+        assert ["w"] == [v.name for v in describe_graph(graph, export_scope="layer").variables]
+
     def test_clear_devices(self):
         """No variable has a device then."""
         assert {None} == {v.device for v in described(clear_devices=True).variables}
@@ -549,6 +557,7 @@ class TestDamage:
             ({"save_slice": {}}, "lacks the field"),
             ({"save_slice": {"full_name": "w", "full_shape": [4], "offset": [5]}}, "offset is"),
             ({"save_slice": {"full_name": "w", "full_shape": [4], "offset": [3]}}, "not within"),
+            ({"save_slice": {"full_name": "w", "full_shape": [4] * 999, "offset": []}}, "offset"),
             ({"save_slice": {"full_name": "", "full_shape": [4], "offset": [0]}}, "full_name"),
             ({"save_slice": {"full_name": "w", "full_shape": [4.5], "offset": [0]}}, "of int"),
         ],
@@ -558,6 +567,14 @@ class TestDamage:
         content = self.content()
         content["variables"][0].update(change)
         self.refuse(content, message)
+
+    @pytest.mark.parametrize("field", ["collections", "items"])
+    def test_names_that_are_no_text_are_refused(self, field):
+        """The binary form could hold them."""
+        data = encode_record_file("meta graph", {**self.content(), field: {3: []}})
+
+        with pytest.raises(ckpt.CorruptCheckpointError, match="a name that is no text"):
+            decode_meta_graph(data, "f")
 
     def content(self) -> dict[str, Any]:
         """Return the content of a small meta graph."""

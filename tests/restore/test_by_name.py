@@ -205,6 +205,16 @@ class TestRefusing:
         assert "live/a" in touched
         assert "Already assigned: live/a" in str(raised.value)
 
+    def test_what_goes_through_a_copy_is_untouched_by_damage(self, tmp_path):
+        """A damaged value that would be cast was assigned to nothing, so it is not listed."""
+        stored(tmp_path, a=np.arange(LARGE / 8)).close()
+        (shard,) = tmp_path.glob("*data*")
+        shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+        live = Live("a", np.zeros(LARGE // 8, np.float32))
+        with pytest.raises(ckpt.CorruptCheckpointError) as raised:
+            given(open_checkpoint(LOCAL, str(tmp_path / "stored")), live, casting="same_kind")
+        assert (0, []) == (live.array.any(), list(raised.value.report.restored))
+
     def test_verify_first_assigns_nothing_if_anything_is_damaged(self, tmp_path):
         """Damage in a value that nobody asked for counts too."""
         stored(tmp_path, a=[1.0], b=np.arange(100.0)).close()

@@ -1,13 +1,17 @@
 """A name-based checkpoint through the object API (docs/restore.md, R-31 to R-36)."""
 
 import gc
+import tempfile
 import weakref
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import checkpointable as ckpt
 from checkpointable.storage import local
@@ -321,6 +325,15 @@ class TestAssertions:
         status.assert_existing_objects_matched()
         assert ["kernel", "bias"] == paths(status.report().restored)
 
+    def test_an_earlier_restore_that_is_run_later_does_not(self, path):
+        """Which restore is later is decided by the calls of `restore`, as for objects (R-34)."""
+        live = ckpt.Checkpoint(model())
+        earlier, later = live.restore(path), live.restore(path)
+        earlier.run_restore_ops().assert_consumed()
+        assert ["kernel", "bias"] == paths(later.report().pending)
+        later.run_restore_ops().assert_consumed()
+        earlier.assert_consumed()
+
     def test_an_earlier_object_based_restore_counts_it(self, path, tmp_path):
         """The status of an earlier restore takes what came by name as matched."""
         saved = ckpt.Checkpoint(Node()).write(tmp_path / "objects")
@@ -347,6 +360,19 @@ class TestOptions:
             status.assert_consumed()
             assert ([1, 2], 0) == (live.a.kernel.value.tolist(), live.a.bias[0])
             assert {"a/bias", "other"} == {*paths(status.report().skipped)}
+
+    def test_with_only_no_name_is_unused(self, path):
+        """Stored names have no paths, so what `only` does not ask for counts as left out (R-36)."""
+        live = ckpt.Checkpoint(kernel=variable(0, 0, name="layer/w"))
+        live.restore(path, only="kernel").run_restore_ops().assert_consumed()
+        assert [1, 2] == live.kernel.value.tolist()
+
+    def test_any_path_to_an_object_can_be_named(self, path):
+        """A path that is not the first one to its end leads to it all the same."""
+        shared = model()
+        live = ckpt.Checkpoint(a=shared, b=shared)
+        live.restore(path, only="b").run_restore_ops().assert_consumed()
+        assert [1, 2] == shared.kernel.value.tolist()
 
     def test_rename_says_which_name_a_path_has(self, path):
         """A path of the program is given the tensor of another name (R-36)."""
@@ -440,6 +466,47 @@ class TestGraphs:
         assert before == len(graph.get_operations())
 
 
+SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 2))
+#: By path: the global name, if there is one, and the size.
+LIVE = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.tuples(st.none() | st.sampled_from("abcdef"), st.integers(1, 2)),
+)
+
+
+@given(stored=SIZES, live=LIVE, options=st.sampled_from(["exact", "skip"]))
+@settings(max_examples=60, deadline=None)
+def test_the_report_and_the_values_are_those_of_a_naive_model(stored, live, options):
+    """For any names on both sides, the lists and the values are what plain loops say (R-34)."""
+    asked = {path: name or path for path, (name, _) in live.items()}
+    fits = [p for p, n in asked.items() if stored.get(n) == live[p][1]]
+    misfits = [p for p, n in asked.items() if n in stored and p not in fits]
+    root = Node(**{p: variable(*[-1] * size, name=name) for p, (name, size) in live.items()})
+    with tempfile.TemporaryDirectory() as directory:
+        values = {n: np.full(size, float(ord(n))) for n, size in stored.items()}
+        path = write_named(f"{directory}/named", values)
+        status = ckpt.Checkpoint(root).restore(path, shapes=options)
+        fails = misfits and options == "exact"
+        with pytest.raises(ckpt.IncompatibleCheckpointError) if fails else nullcontext():
+            status.run_restore_ops()
+
+    report = status.report()
+    assert {
+        "restored": [] if fails else fits,
+        "pending": fits if fails else [],
+        "missing": [p for p, n in asked.items() if n not in stored],
+        "mismatched": misfits if fails else [],
+        "skipped": [] if fails else misfits,
+        "unused": [n for n in stored if n not in asked.values()],
+    } == {
+        kind: paths(getattr(report, kind))
+        for kind in ("restored", "pending", "missing", "mismatched", "skipped", "unused")
+    }
+    assert {p: ord(asked[p]) if p in fits and not fails else -1 for p in live} == {
+        p: getattr(root, p)[0] for p in live
+    }
+
+
 def test_a_name_based_checkpoint_can_be_saved_again_as_objects(path, tmp_path):
     """Crossing over for good: restore by names, save as objects, restore by edges (R-32)."""
     live = ckpt.Checkpoint(model=model())
@@ -448,3 +515,19 @@ def test_a_name_based_checkpoint_can_be_saved_again_as_objects(path, tmp_path):
     fresh = ckpt.Checkpoint(model=Node(kernel=variable(0, 0), bias=variable(0)))
     fresh.restore(again).assert_consumed()
     assert [1, 2] == fresh.model.kernel.value.tolist()
+
+
+def test_a_save_before_the_run_warns_once(path, tmp_path):
+    """R-33: a save says that nothing was restored yet, once, and not where that is intended."""
+    live = ckpt.Checkpoint(model=model())
+    status = live.restore(path)
+    with pytest.warns(ckpt.CheckpointWarning, match="has none of its values yet") as warned:
+        live.save(tmp_path / "saved")
+    live.save(tmp_path / "saved")
+    assert 1 == len(warned)
+
+    del status
+    live.restore(path).run_restore_ops()
+    live.save(tmp_path / "saved")
+    live.restore(path).expect_partial()
+    live.save(tmp_path / "saved")
