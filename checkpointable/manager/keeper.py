@@ -200,7 +200,6 @@ class Keeper:
             remove_checkpoints(self._storage, paths)
         except CheckpointError as error:
             return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
-        self.shelf.remove(paths)
         return []
 
     def _is_damaged(self, path: str) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import platform
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Self, final
 
 import attrs
 import numpy as np
 
+from checkpointable.bundle import files
 from checkpointable.checkpoint import Checkpoint, save_checkpoint
 from checkpointable.directory.latest import checkpoint_exists
+from checkpointable.manager.hold import Hold
 from checkpointable.manager.interval import Interval
 from checkpointable.manager.keeper import Keeper
 from checkpointable.manager.preemption import Preemption
@@ -27,7 +27,6 @@ from checkpointable.restore.status import LoadStatus
 from checkpointable.retention.plan import RetentionPlan
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
-from checkpointable.storage.process import process_id
 from checkpointable.trackable.base import Variable
 
 
@@ -139,19 +138,14 @@ class CheckpointManager:
         self._storage = storage
         self._clock = clock
         self._interval = Interval(checkpoint_interval)
-        self._turn = threading.RLock()
         self._preemption = Preemption()
-        self._closed = False
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)
-        # Whoever drops the manager drops this, and with it the lock.
-        self._lock = storage.hold_lock(
-            f"{place}/{checkpoint_name}.lock", f"pid {process_id()} on {platform.node()}"
-        )
+        self._hold = Hold(storage, files.in_directory(place, checkpoint_name))
         try:
             self._keeper = Keeper(storage, place, self._settings, clock)
         except BaseException:
-            self._lock.close()
+            self._hold.close()
             raise
 
     @property
@@ -178,7 +172,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._turn:
+        with self._hold.turn:
             self._keeper.shelf.refresh()
             return [saved.prefix for saved in self._keeper.listed()]
 
@@ -191,7 +185,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._turn:
+        with self._hold.turn:
             paths = self._keeper.shelf.newest_first()
         return next((p for p in paths if checkpoint_exists(p, storage=self._storage)), None)
 
@@ -202,7 +196,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._turn:
+        with self._hold.turn:
             self._keeper.shelf.refresh()
             return self._keeper.best()
 
@@ -248,7 +242,7 @@ class CheckpointManager:
         `SystemExit`. If the checkpoint is saved, but what follows fails, there is a
         `CheckpointWarning`, and the next save tries that again.
         """
-        with self._preemption.saving() as saving, self._working():
+        with self._preemption.saving() as saving, self._hold.working():
             number = check_number(checkpoint_number)
             step = self._settings.step()
             stamp = Stamp(self._settings.name, step, check_metrics(metrics))
@@ -284,7 +278,7 @@ class CheckpointManager:
             StorageError: the storage failed; it is not pinned.
             TypeError: it is neither a number nor a path.
         """
-        with self._working():
+        with self._hold.working():
             self._keeper.set_pinned(checkpoint, True, durable=self._options.durable)
 
     def unpin(self, checkpoint: int | PathLike) -> None:
@@ -296,7 +290,7 @@ class CheckpointManager:
         Raises:
             CheckpointNotFoundError, RuntimeError, StorageError, TypeError: as `pin`.
         """
-        with self._working():
+        with self._hold.working():
             self._keeper.set_pinned(checkpoint, False, durable=self._options.durable)
 
     def plan(self) -> RetentionPlan:
@@ -309,7 +303,7 @@ class CheckpointManager:
             RuntimeError: the manager is closed.
             StorageError: the directory cannot be read.
         """
-        with self._working():
+        with self._hold.working():
             return self._keeper.plan()
 
     def restore_latest(self, options: RestoreOptions | None = None, **fields: Any) -> LoadStatus:
@@ -336,13 +330,11 @@ class CheckpointManager:
             StorageError: the storage failed, which says nothing about the checkpoint.
         """
         settings = build_options(RestoreOptions, options, fields)
-        with self._working():
+        with self._hold.working():
             status, path = self._restore(settings)
             if path is not None:
-                counter = self._settings.step_counter
-                # One of a graph gets its value later, when the restore operations are run.
-                is_restored = counter is not None and counter.cell is None and counter.initialized
-                self._begin_interval(self._settings.step() if is_restored else None)
+                step = self._settings.restored_step(has_run=False)
+                self._interval = self._interval.after(step, self._clock())
             return status
 
     def restore_or_initialize(self) -> str | None:
@@ -358,11 +350,12 @@ class CheckpointManager:
                 `init_fn` is not called.
             RuntimeError: as `save`; or there are Variables of a graph, and no session.
         """
-        with self._working():
+        with self._hold.working():
             status, path = self._restore(RestoreOptions())
             if path is not None:
                 status.run_restore_ops()
-                self._begin_interval(self._settings.step())
+                step = self._settings.restored_step(has_run=True)
+                self._interval = self._interval.after(step, self._clock())
             elif self._init_fn is not None:
                 self._init_fn()
             return path
@@ -423,9 +416,7 @@ class CheckpointManager:
 
         A manager that is dropped lets go too, and so does a process that ends, however it ends.
         """
-        with self._turn:
-            self._closed = True
-            self._lock.close()
+        self._hold.close()
 
     def __enter__(self) -> Self:
         return self
@@ -440,20 +431,3 @@ class CheckpointManager:
         options = attrs.evolve(options, verify="first")
         paths = self._keeper.shelf.newest_first()
         return restore_newest(self._checkpoint, paths, options, self._storage)
-
-    def _begin_interval(self, step: int | None) -> None:
-        """Let the interval begin with what was restored."""
-        self._interval = self._interval.after(step, self._clock())
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        """Take turns; refuse to work once the directory is not the manager's any more."""
-        if self._lock.inherited:
-            raise RuntimeError(
-                f"{self!r} belongs to the process from which this one was forked. Leave saving to"
-                " that, or make another manager under another name."
-            )
-        with self._turn:
-            if self._closed:
-                raise RuntimeError(f"{self!r} is closed. Make another one.")
-            yield

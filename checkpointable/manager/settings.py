@@ -66,6 +66,18 @@ class Settings:
         """
         return None if self.step_counter is None else int(self.step_counter.fetch())
 
+    def restored_step(self, *, has_run: bool) -> int | None:
+        """Return the step that a restore brought; `None` if the step counter has no value (yet).
+
+        Args:
+            has_run: whether restore operations have been run; a counter of a graph has its value
+                only then.
+        """
+        counter = self.step_counter
+        if counter is None or (counter.cell is not None and not has_run):
+            return None
+        return self.step() if counter.initialized else None
+
 
 def check_settings(
     *,

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from checkpointable.name_based.saveable import SaveableObject
-from checkpointable.name_based.saveables import VarList, saveables_of
+from checkpointable.name_based.saveables import VarList, graph_of, saveables_of
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import Read, SaverWork, Write
 from checkpointable.options import SaveOptions, build_options
@@ -117,8 +117,10 @@ class SaverBuilder:
                 " execution there is nothing to build: use Saver(...).save and Saver(...).restore."
             )
         version = write_version if self.write_version is None else self.write_version
+        saveables = saveables_of(names_to_saveables)
+        graph_of(saveables, graph)
         work = SaverWork(
-            saveables=saveables_of(names_to_saveables),
+            saveables=saveables,
             hooks=self,
             graph=graph,
             reshape=reshape,

@@ -12,8 +12,8 @@ from checkpointable.bundle import files
 from checkpointable.bundle.opening import read_commit_file
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
-from checkpointable.directory.state_file import CheckpointState, change_state, inside, read_state
-from checkpointable.errors import CheckpointError, warn
+from checkpointable.directory.state_file import CheckpointState, change_state, inside
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError, warn
 from checkpointable.retention.plan import plan_retention
 from checkpointable.retention.policies import EveryHours, KeepLatest, Saved
 from checkpointable.storage.base import FileStatus, Storage
@@ -80,74 +80,82 @@ class Keeping:
 
         What fails here is told in warnings: the checkpoint itself is saved.
         """
-        own = [Saved(path, self._clock())]
-        if self._latest.count is not None:
-            self._adopt(path, place)
-            self._take_in(own[0])
-        # What is to be deleted is listed until it is gone: a crash meanwhile leaves no orphan.
-        self._write_state(path, place, [*self._surplus, *(self._saved or own)])
-        if self._surplus and self._delete(place):
-            self._write_state(path, place, [*self._surplus, *self._saved])
+        newest = Saved(path, self._clock())
+        took_in = False
 
-    def _adopt(self, path: str, place: Place) -> None:
+        def change(state: CheckpointState | None) -> CheckpointState:
+            nonlocal took_in
+            if not took_in:
+                self._adopt(state, path, place)
+                self._take_in(newest)
+                took_in = True
+            # What is to be deleted is listed until it is gone: a crash leaves no orphan.
+            return self._state(state, path, place, [*self._surplus, *(self._saved or [newest])])
+
+        self._change_state(path, place, change)
+        if not took_in:
+            self._take_in(newest)
+        if self._surplus and self._delete(place):
+            self._change_state(path, place, change)
+
+    def _adopt(self, state: CheckpointState | None, path: str, place: Place) -> None:
         """Take over what the state file lists under the name of a checkpoint, once for each name.
 
         Only name-based checkpoints that are there count: nothing else will ever be deleted.
         """
         name = _name(path)
         known = (name, place.state_file)
-        if self._adopted is None or known in self._adopted:
+        if self._latest.count is None or self._adopted is None or known in self._adopted:
             return
         is_first = not self._adopted and not self._saved
-        self._adopted.add(known)
-        state = read_state(self._storage, place.directory, place.state_file)
-        if state is None:
-            return
         adopted: tuple[Saved, ...] = ()
-        for entry, time in _entries(state):
+        for entry, time in _entries(state) if state is not None else ():
             prefix = inside(place.directory, entry)
-            status = self._look_into(prefix) if _name(prefix) == name else None
-            if status is not None:
-                when = status.mtime if time is None or math.isnan(time) else time
+            if _name(prefix) == name and self._can_adopt(prefix):
+                when = self._mtime(prefix) if time is None or math.isnan(time) else time
                 adopted = _with(adopted, Saved(prefix, when))
         own = {_key(one.prefix) for one in self._saved}
         self._saved = (*(one for one in adopted if _key(one.prefix) not in own), *self._saved)
-        last = state.last_preserved_timestamp
+        last = state.last_preserved_timestamp if state is not None else None
         if is_first and adopted and last is not None and math.isfinite(last):
             self._last_preserved = last
+        self._adopted.add(known)
 
     def _take_in(self, newest: Saved) -> None:
         """Put a checkpoint last, and decide about those that are no longer among the latest."""
-        # A clock that was set back errs toward keeping.
-        self._last_preserved = min(self._last_preserved, newest.time)
+        if self._latest.count is None:
+            return
         saved = _with(self._saved, newest)
         plan = plan_retention(
             saved,
             self._latest,
             every_hours=self._every_hours,
-            last_preserved=self._last_preserved,
+            # A clock that was set back errs toward keeping.
+            last_preserved=min(self._last_preserved, newest.time),
         )
-        self._last_preserved = plan.last_preserved
         deleted = {*plan.deleted}
         leaving = {*deleted, *plan.preserved}
-        self._saved = tuple(one for one in saved if one.prefix not in leaving)
         again = _key(newest.prefix)
-        self._surplus = (
-            *(one for one in self._surplus if _key(one.prefix) != again),
-            *(one for one in saved if one.prefix in deleted),
+        surplus = [one for one in self._surplus if _key(one.prefix) != again]
+        surplus += [one for one in saved if one.prefix in deleted]
+        # At one stroke: an interrupt must not lose what is to be deleted.
+        self._saved, self._surplus, self._last_preserved = (
+            tuple(one for one in saved if one.prefix not in leaving),
+            tuple(surplus),
+            plan.last_preserved,
         )
         status = commit_status(self._storage, files.without_pattern(newest.prefix))
         if status is not None:
             self._known[again] = status
 
-    def _write_state(self, path: str, place: Place, own: Sequence[Saved]) -> None:
+    def _change_state(
+        self,
+        path: str,
+        place: Place,
+        change: Callable[[CheckpointState | None], CheckpointState],
+    ) -> None:
         try:
-            change_state(
-                self._storage,
-                place.directory,
-                lambda state: self._state(state, path, place, own),
-                place.state_file,
-            )
+            change_state(self._storage, place.directory, change, place.state_file)
         except CheckpointError as error:
             warn(f"{path} is saved, but the state file beside it is not up to date: {error}")
 
@@ -173,43 +181,69 @@ class Keeping:
         """Delete the surplus; tell whether less is left of it."""
         removable: list[Saved] = []
         side_files: list[str] = []
+        left: list[Saved] = []
+        problems: list[CheckpointError] = []
         for one in self._surplus:
             prefix = files.without_pattern(one.prefix)
-            status = commit_status(self._storage, prefix)
-            if status is None:
-                side_files += place.side_files(prefix)
-            elif status == self._known.get(_key(prefix)) or self._look_into(prefix) is not None:
-                removable.append(one)
-                side_files += place.side_files(prefix)
-            else:
+            try:
+                is_ours = self._is_name_based(prefix)
+            except StorageError as error:
+                left.append(one)
+                problems.append(error)
+                continue
+            if is_ours is False:
                 warn(
                     f"{prefix}: would be deleted now, but is left alone, because it is not a"
                     " name-based checkpoint of this library any more. Delete it yourself."
                 )
-        is_less = len(removable) < len(self._surplus)
+                continue
+            side_files += place.side_files(prefix)
+            if is_ours:
+                removable.append(one)
         try:
             remove_checkpoints(self._storage, [one.prefix for one in removable], extra=side_files)
         except CheckpointError as error:
-            warn(f"old checkpoints could not be deleted; the next save tries again: {error}")
-            self._surplus = tuple(removable)
-            return is_less
-        for one in self._surplus:
-            self._known.pop(_key(one.prefix), None)
-        self._surplus = ()
-        return True
+            left += removable
+            problems.append(error)
+        if problems:
+            warn(f"old checkpoints could not be deleted; the next save tries again: {problems[0]}")
+        is_less = len(left) < len(self._surplus)
+        self._surplus = tuple(left)
+        listed = {_key(one.prefix) for one in (*self._saved, *left)}
+        self._known = {key: status for key, status in self._known.items() if key in listed}
+        return is_less
 
-    def _look_into(self, prefix: str) -> FileStatus | None:
-        """Return the status of a commit file if it is that of a name-based checkpoint."""
+    def _is_name_based(self, prefix: str) -> bool | None:
+        """Tell whether a name-based checkpoint is there; `None`: there is nothing at all.
+
+        Raises:
+            StorageError: that cannot be found out now.
+        """
+        key = _key(prefix)
+        status = commit_status(self._storage, prefix)
+        if status is not None and status == self._known.get(key):
+            return True
         try:
             commit_file = read_commit_file(self._storage, prefix)
-        except CheckpointError:
+        except CheckpointNotFoundError:
             return None
+        except StorageError:
+            raise
+        except CheckpointError:
+            return False
         if commit_file.single is not None:
             commit_file.single.close()
         if not commit_file.index.graph.is_name_based:
-            return None
-        self._known[_key(prefix)] = commit_file.status
-        return commit_file.status
+            return False
+        self._known[key] = commit_file.status
+        return True
+
+    def _can_adopt(self, prefix: str) -> bool:
+        """Tell whether what is listed counts; what cannot be looked at is looked at again later."""
+        try:
+            return self._is_name_based(prefix) is True
+        except StorageError:
+            return True
 
     def _mtime(self, prefix: str) -> float:
         status = commit_status(self._storage, prefix)

@@ -63,11 +63,26 @@ def has_any(var_list: VarList, allow_empty: bool) -> bool:
     return not is_container or bool(var_list)
 
 
-def graph_of(saveables: Iterable[SaveableObject]) -> Graph | None:
-    """Return the graph that Variables among these belong to; `None` if all are eager."""
-    tensors = (spec.tensor for saveable in saveables for spec in saveable.specs)
-    cells = (tensor.cell for tensor in tensors if isinstance(tensor, Variable))
-    return next((cell.graph for cell in cells if cell is not None), None)
+def graph_of(saveables: Iterable[SaveableObject], graph: Graph | None = None) -> Graph | None:
+    """Return the graph that Variables among these belong to; `None` if all are eager.
+
+    Args:
+        saveables: what is saved.
+        graph: the graph that it must be, if there is one.
+
+    Raises:
+        ValueError: they belong to another graph, or to several.
+    """
+    for saveable in saveables:
+        for spec in saveable.specs:
+            cell = spec.tensor.cell if isinstance(spec.tensor, Variable) else None
+            if cell is not None and graph is not None and cell.graph is not graph:
+                raise ValueError(
+                    f"{cell.label} belongs to another graph than the Saver. Make a Saver for each"
+                    " graph, inside `with graph.as_default():`."
+                )
+            graph = graph if cell is None else cell.graph
+    return graph
 
 
 def _named(items: Sequence[Item]) -> list[tuple[str, Item]]:

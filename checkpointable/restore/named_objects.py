@@ -20,14 +20,12 @@ from checkpointable.options import RestoreOptions
 from checkpointable.restore.books import Roots
 from checkpointable.restore.by_name import NamedTarget, stored_name
 from checkpointable.restore.entries import Entry
-from checkpointable.restore.giving import own_names
 from checkpointable.restore.places import Names, Place, find
+from checkpointable.restore.report import has_value
 from checkpointable.restore.selection import EVERYTHING, Selection, Trail
-from checkpointable.restore.stored import CONTAINERS
 from checkpointable.session.session import Session, session_of
 from checkpointable.trackable.base import Trackable, Variable
 from checkpointable.trackable.children import Kind
-from checkpointable.trackable.registry import own_tensors
 
 #: What a name-based checkpoint never holds: it has tensors under names, and nothing else.
 _NEVER_HELD: Final = {
@@ -91,7 +89,7 @@ def named_objects(holder: Any, roots: Roots, options: RestoreOptions) -> NamedOb
     namer = _Namer(live, options, holder)
     for number, value in enumerate(live.objects):
         kind = live.kinds[number]
-        if value is found.counter or not _has_value(value, kind):
+        if value is found.counter or not has_value(value, kind):
             continue
         named = isinstance(value, (Variable, np.ndarray, np.generic))
         if number not in included:
@@ -246,17 +244,6 @@ def _included(live: Walk, options: RestoreOptions) -> Collection[int]:
         if all(included.get(end) for end in slot.ends):
             included[slot.slot_variable] = True
     return {number for number, is_in in included.items() if is_in}
-
-
-def _has_value(value: Any, kind: Kind) -> bool:
-    """Tell whether a live node holds a value that a checkpoint should have."""
-    if kind is Kind.TRACKABLE:
-        return bool(own_names(value))
-    if kind is Kind.ADAPTED:
-        return bool(own_tensors(value))
-    if kind is Kind.PLAIN:
-        return value is not None and not (isinstance(value, CONTAINERS) and not value)
-    return kind in (Kind.ARRAY, Kind.SCALAR)
 
 
 def _counter(live: Walk) -> Variable | None:

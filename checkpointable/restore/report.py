@@ -165,14 +165,14 @@ def _live_values(
     missing: list[Entry] = []
     for number, owners in selected.items():
         value = live.objects[number]
-        has_value = _has_value(value, live.kinds[number])
+        holds_value = has_value(value, live.kinds[number])
         is_object = live.kinds[number] is Kind.TRACKABLE
         places: list[tuple[Any, Names]] = [(value, ())] if is_object else owners
         if live.kinds[number] is Kind.ADAPTED:
             places = [(owner, (*names, OWN_TENSORS)) for owner, names in owners]
         if any(books.is_exempt(*place) for place in places):
             continue
-        if not has_value and (is_object or not any(books.has_edge(*place) for place in places)):
+        if not holds_value and (is_object or not any(books.has_edge(*place) for place in places)):
             continue
         dtype, shape = _dtype_and_shape(value)
         path = live.paths.shown(number)
@@ -193,7 +193,7 @@ def _left_out(
     slots = {slot.slot_variable for slot in live.slots} if not books.options.slots else ()
     for number, value in enumerate(live.objects):
         path = live.paths.shown(number) if number not in selected else ""
-        if not path or not _has_value(value, live.kinds[number]) or path == SAVE_COUNTER:
+        if not path or not has_value(value, live.kinds[number]) or path == SAVE_COUNTER:
             continue
         parts = path.split("/")
         if not any("/".join(parts[:n]) in listed for n in range(1, len(parts) + 1)):
@@ -275,7 +275,7 @@ def _is_matched(books: Books, owner: Any, names: Names) -> bool:
     return is_given_after(books.order, owner, names) or books.has_edge(owner, names)
 
 
-def _has_value(value: Any, kind: Kind) -> bool:
+def has_value(value: Any, kind: Kind) -> bool:
     """Tell whether a live node holds a value that a checkpoint should have."""
     if kind is Kind.TRACKABLE:
         return bool(own_names(value))

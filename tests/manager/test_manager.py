@@ -209,9 +209,11 @@ class TestDirectory:
     def test_a_manager_that_cannot_begin_gives_the_lock_back(self, tmp_path: Path) -> None:
         """If the record cannot be read, the error is raised and the directory is free."""
         (tmp_path / "ckpt.manager").mkdir()
+        errors = []  # Their tracebacks keep the managers alive.
         for _ in range(2):
-            with pytest.raises(ckpt.StorageError, match=r"ckpt\.manager"):
+            with pytest.raises(ckpt.StorageError, match=r"ckpt\.manager") as raised:
                 manage(tmp_path)
+            errors.append(raised.value)
 
     def test_a_forked_child_leaves_saving_to_its_parent(self, tmp_path: Path) -> None:
         """A child may look, but neither save nor restore, and the parent's lock stays held."""

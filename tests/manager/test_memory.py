@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 import checkpointable as ckpt
 from checkpointable.errors import storage_error
-from checkpointable.storage.base import Storage
+from checkpointable.format.frame import encode_frame
+from checkpointable.format.record_file import RECORD_MAGIC, encode_record_file
+from checkpointable.format.values import encode_value
+from checkpointable.storage.base import Storage, read_all
 from tests.harness.wrapping import WrappedStorage
 from tests.manager.managers import DIRECTORY, HOUR, ClockedStorage, World, bare
 
@@ -303,10 +306,10 @@ class TestHours:
         """What was kept for good is not any more once its number is saved again."""
         world = World(max_to_keep=2, keep_checkpoint_every_n_hours=1)
         for number in (1, 2, 3):
-            world.clock.tick(0.5)
+            world.clock.tick(1)
             world.manager.save(number)
-            world.clock.tick(0.5)
         assert ["ckpt-2", "ckpt-3"] == world.names()
+        assert ["ckpt-1", "ckpt-2", "ckpt-3"] == world.on_disk()
         world.manager.save(1)
         assert ["ckpt-3", "ckpt-1"] == world.names()
         world.restart()
@@ -392,6 +395,14 @@ class TestHours:
         assert ["ckpt-2"] == world.on_disk()
 
 
+def replace(world: World, content: bytes) -> None:
+    """Give the record another content."""
+    world.remove("ckpt.manager")
+    file = world.storage.create(f"{DIRECTORY}/ckpt.manager")
+    file.write([content])
+    file.close()
+
+
 class TestRecord:
     def test_a_damaged_record_pins_everything(self) -> None:
         """With one warning; what is pinned then stays until it is unpinned."""
@@ -400,10 +411,7 @@ class TestRecord:
             world.clock.tick(0.5)
             world.manager.save()
         there = world.on_disk()
-        world.remove("ckpt.manager")
-        file = world.storage.create(f"{DIRECTORY}/ckpt.manager")
-        file.write([b"damaged"])
-        file.close()
+        replace(world, b"damaged")
         with pytest.warns(ckpt.CheckpointWarning, match=r"ckpt\.manager.*count as pinned"):
             world.restart()
         world.manager.save()
@@ -414,6 +422,46 @@ class TestRecord:
             world.manager.unpin(f"{DIRECTORY}/{name}")
         world.manager.save()
         assert ["ckpt-4", "ckpt-6"] == world.on_disk()  # ckpt-4 by the rule of hours
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            [],
+            {"pins": [1], "preserved": {}},
+            {"pins": 1, "preserved": {}, "last_preserved": 1.0},
+            {"pins": [True], "preserved": {}, "last_preserved": 1.0},
+            {"pins": [-1], "preserved": {}, "last_preserved": 1.0},
+            {"pins": [], "preserved": [1], "last_preserved": 1.0},
+            {"pins": [], "preserved": {"1": 1.0}, "last_preserved": 1.0},
+            {"pins": [], "preserved": {1: math.nan}, "last_preserved": 1.0},
+            {"pins": [], "preserved": {}, "last_preserved": 1},
+        ],
+    )
+    def test_a_record_that_says_something_else_is_damaged(self, content: Any) -> None:
+        """Fields of other names or types are damage, and no other error escapes."""
+        world = World()
+        world.manager.save()
+        replace(world, encode_record_file("manager", content))
+        with pytest.warns(ckpt.CheckpointWarning, match="all 1 checkpoints of run/ckpt count"):
+            world.restart()
+        assert "pinned" in str(world.manager.plan())
+
+    def test_a_record_of_another_kind_is_damaged(self) -> None:
+        """What is a record of something else is not believed."""
+        world = World()
+        replace(world, encode_record_file("note", {}))
+        with pytest.warns(ckpt.CheckpointWarning, match="this is no manager"):
+            world.restart()
+
+    def test_a_record_of_the_future_is_not_touched(self) -> None:
+        """A newer version's record is refused, and stays as it is."""
+        world = World()
+        data = b"".join([RECORD_MAGIC, encode_frame(encode_value(("manager", 2, {})), 0)])
+        replace(world, data)
+        world.manager.close()
+        with pytest.raises(ckpt.UnsupportedFormatError, match=r"ckpt\.manager"):
+            world.open()
+        assert data == read_all(world.storage, f"{DIRECTORY}/ckpt.manager")
 
     def test_without_pins_and_hours_there_is_no_record(self) -> None:
         """A manager that has nothing to remember writes no file."""

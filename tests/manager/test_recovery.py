@@ -37,11 +37,11 @@ def save_some(directory: Path, count: int = 3) -> list[str]:
         return paths
 
 
-def damage_shard(path: str) -> None:
+def damage_shard(path: str, offset: int = 0) -> None:
     """Change one byte of the data."""
     shard = next(Path(path).parent.glob(f"{Path(path).name}.data-*"))
     data = bytearray(shard.read_bytes())
-    data[0] ^= 1
+    data[offset] ^= 1
     shard.write_bytes(data)
 
 
@@ -98,13 +98,16 @@ class TestRestoreLatest:
 
     def test_every_byte_is_checked_before_anything_is_assigned(self, tmp_path: Path) -> None:
         """Even what the program does not ask for must be right, and `verify` cannot be weakened."""
-        paths = save_some(tmp_path)
-        damage_shard(paths[2])
-        with pytest.warns(ckpt.CheckpointWarning, match="ckpt-3"):
-            status = manage(tmp_path, Model(0)).restore_latest(
+        model = Model(0, size=100_000)
+        with manage(tmp_path, model) as manager:
+            manager.save()
+            damage_shard(str(manager.save()), offset=400_000)
+        with pytest.warns(ckpt.CheckpointWarning, match="ckpt-2"):
+            status = manage(tmp_path, Model(0, size=100_000)).restore_latest(
                 ckpt.RestoreOptions(verify="inline"), only="model/step"
             )
         assert ["model/step"] == [entry.path for entry in status.report().restored]
+        assert "ckpt-1" in str(status.report())
 
     def test_if_all_are_damaged_all_are_named(self, tmp_path: Path) -> None:
         """Nothing is restored or initialized, and the error names each checkpoint."""

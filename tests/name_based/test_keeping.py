@@ -424,7 +424,7 @@ class TestForeignFiles:
         saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
         listed = [(str(tmp_path / f"m-{n}"), 1.0) for n in (1, 2, 3)]
         saver.set_last_checkpoints_with_time(listed)
-        with pytest.warns(ckpt.CheckpointWarning, match="m-2: would be deleted"):
+        with pytest.warns(ckpt.CheckpointWarning, match=r"m-[12]: would be deleted"):
             saver.save(None, tmp_path / "m", 4)
         assert {"m-1", "m-2.index", "m-3", "m-4.index"} <= {*os.listdir(tmp_path)}
 

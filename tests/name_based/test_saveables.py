@@ -64,6 +64,29 @@ class TestVarList:
             with pytest.raises(RuntimeError, match="var_list must say what is saved"):
                 ckpt.Saver(**kwargs)
 
+    def test_variables_of_two_graphs_do_not_go_together(self):
+        """Whichever is the default; eager ones go with any."""
+        with ckpt.Graph().as_default():
+            a = ckpt.Variable(1, name="a")
+        with ckpt.Graph().as_default():
+            b = ckpt.Variable(1, name="b")
+            with pytest.raises(ValueError, match="'a' belongs to another graph"):
+                ckpt.Saver([a, b])
+        with pytest.raises(ValueError, match="'b' belongs to another graph"):
+            ckpt.Saver([a, b])
+
+    def test_eager_variables_go_with_those_of_a_graph(self, tmp_path):
+        """They are read and written where they are."""
+        eager = ckpt.Variable(1.0, name="eager")
+        with ckpt.Graph().as_default(), ckpt.Session() as session:
+            recorded = ckpt.Variable(2.0, name="recorded")
+            session.run(recorded.initializer)
+            saver = ckpt.Saver([eager, recorded])
+            path = saver.save(session, tmp_path / "m")
+            eager.assign(0)
+            saver.restore(session, path)
+        assert ({"eager": 1.0, "recorded": 2.0}, 1.0) == (ckpt.load(path), eager.value)
+
     @pytest.mark.parametrize(
         "var_list",
         [
