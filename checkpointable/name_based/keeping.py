@@ -59,6 +59,8 @@ class Keeping:
         self._last_preserved = clock()
         #: The names whose state files have been read; `None`: none will be.
         self._adopted: set[tuple[str, str]] | None = set()
+        #: All names under which it has saved.
+        self._names: set[str] = set()
         #: The commit files of name-based checkpoints when they were last looked into.
         self._known: dict[str, FileStatus] = {}
 
@@ -72,6 +74,7 @@ class Keeping:
         self._saved = ()
         for one in saved:
             self._saved = _with(self._saved, one)
+            self._names.add(_name(one.prefix))
         self._surplus = ()
         self._adopted = None
 
@@ -81,6 +84,7 @@ class Keeping:
         What fails here is told in warnings: the checkpoint itself is saved.
         """
         newest = Saved(path, self._clock())
+        self._names.add(_name(path))
         took_in = False
 
         def change(state: CheckpointState | None) -> CheckpointState:
@@ -90,7 +94,7 @@ class Keeping:
                 self._take_in(newest)
                 took_in = True
             # What is to be deleted is listed until it is gone: a crash leaves no orphan.
-            return self._state(state, path, place, [*self._surplus, *(self._saved or [newest])])
+            return self._state(state, place, [*self._surplus, *(self._saved or [newest])])
 
         self._change_state(path, place, change)
         if not took_in:
@@ -160,14 +164,13 @@ class Keeping:
             warn(f"{path} is saved, but the state file beside it is not up to date: {error}")
 
     def _state(
-        self, state: CheckpointState | None, path: str, place: Place, own: Sequence[Saved]
+        self, state: CheckpointState | None, place: Place, own: Sequence[Saved]
     ) -> CheckpointState:
         """Return what the state file is to say; what it lists under other names stays, first."""
-        names = {_name(path), *(_name(one.prefix) for one in own)}
         entries: list[tuple[str, float]] = []
         for entry, time in _entries(state) if state is not None else ():
             prefix = inside(place.directory, entry)
-            if _name(prefix) not in names:
+            if _name(prefix) not in self._names:
                 entries.append((entry, self._mtime(prefix) if time is None else time))
         entries += [(_as_entry(one.prefix, place), one.time) for one in own]
         return CheckpointState(

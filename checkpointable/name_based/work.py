@@ -28,7 +28,6 @@ from checkpointable.restore.by_name import NamedTarget, restore_by_name
 from checkpointable.session.graph import Graph, Operation
 from checkpointable.session.session import Session, get_default_session
 from checkpointable.storage.base import Storage
-from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Variable, tracking_of
 from checkpointable.trackable.save_slice import SaveSlice
 
@@ -91,7 +90,6 @@ class SaverWork:
         """
         written: list[int] = []
         with _default(session):
-            waiting.settle()
             self.hooks.save(
                 prefix,
                 self.saveables,
@@ -111,7 +109,6 @@ class SaverWork:
             CheckpointError: as `Saver.restore`.
         """
         with _default(session):
-            waiting.settle()
             source = open_checkpoint(self.storage, resolve(path, storage=self.storage))
             try:
                 self.hooks.restore(

@@ -12,8 +12,12 @@ import pytest
 import checkpointable as ckpt
 from checkpointable.directory.latest import checkpoint_exists as exists
 from checkpointable.manager import shelf
+from checkpointable.manager.shelf import Shelf
+from checkpointable.retention.policies import Saved
 from checkpointable.storage.base import Storage
+from checkpointable.storage.memory import MemoryStorage
 from tests.harness.faults import Fault, FaultyStorage
+from tests.harness.recording import Create, RecordingStorage, Remove, Rename, Sync
 from tests.harness.wrapping import WrappedStorage
 from tests.manager.managers import DIRECTORY, World
 
@@ -171,6 +175,42 @@ def test_without_a_record_nothing_is_deleted() -> None:
     with pytest.raises(ckpt.StorageError, match=r"ckpt\.manager"):
         world.manager.unpin(1)
     assert "pinned" in str(world.manager.plan()).splitlines()[0]
+
+
+def test_what_was_saved_is_there_whatever_the_disk_says() -> None:
+    """A checkpoint whose file could not be looked at right after the save still counts."""
+    shelf = Shelf(MemoryStorage(), "run/ckpt", lambda: 1.0)
+    shelf.put(Saved("run/ckpt-3", 1.0))
+    assert frozenset({"run/ckpt-3"}) == shelf.present()
+
+
+def test_a_save_is_carried_out_in_order() -> None:
+    """Checkpoint, record (synced before it has its name), state file; and then what goes."""
+    storage = RecordingStorage()
+    world = World(max_to_keep=1)
+    world.storage = storage
+    world.restart()
+    first = world.manager.save()
+    assert first is not None
+    storage.log.clear()
+    world.manager.save(pin=True)
+    files = {op.file: op.path for op in storage.log if isinstance(op, Create)}
+    told = []
+    for op in storage.log:
+        if isinstance(op, Rename) and "data" not in op.destination:
+            told.append(op.destination)
+        elif isinstance(op, Sync) and ".manager." in files[op.file]:
+            told.append("sync of the record")
+        elif isinstance(op, Remove) and op.path.endswith(".index"):
+            told.append(f"- {op.path}")
+    names = [name.replace("/run/", "").replace("run/", "") for name in told]
+    assert [
+        "ckpt-2.index",
+        "sync of the record",
+        "ckpt.manager",
+        "checkpoint",
+        "- ckpt-1.index",
+    ] == (names)
 
 
 def test_what_cannot_be_saved_changes_nothing() -> None:

@@ -454,6 +454,18 @@ class TestOpening:
         world.restart()
         assert ["ckpt-7", "ckpt-3", "ckpt-8", "ckpt-9"] == world.names()
 
+    def test_a_touched_checkpoint_keeps_its_place(self) -> None:
+        """A file whose time changed is looked into again; its checkpoint stays where it was."""
+        world = World(max_to_keep=3)
+        for _ in range(3):
+            world.manager.save()
+            world.clock.tick(1)
+        index = f"{DIRECTORY}/ckpt-1.index"
+        world.storage.rename(index, index)
+        assert ["ckpt-1", "ckpt-2", "ckpt-3"] == world.names()
+        world.manager.save()
+        assert ["ckpt-2", "ckpt-3", "ckpt-4"] == world.names()
+
     def test_readers_need_no_lock(self, tmp_path: Path) -> None:
         """Beside a manager the directory is read as ever, and the state file is TensorFlow's."""
         manager = manage(tmp_path, 2)
