@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 import operator
 import posixpath
 from collections.abc import Iterable
 from typing import Any
+
+import attrs
 
 from checkpointable.bundle import files
 from checkpointable.bundle.files import FileKind
@@ -20,7 +23,7 @@ from checkpointable.trackable.base import Variable
 
 
 def checked_settings(saver_def: SaverDef) -> SaverDef:
-    """Return a saver's settings, having checked how many checkpoints they keep.
+    """Return a saver's settings as plain numbers, having checked how many checkpoints they keep.
 
     Raises:
         TypeError, ValueError: that is no number of checkpoints, or of hours.
@@ -32,11 +35,17 @@ def checked_settings(saver_def: SaverDef) -> SaverDef:
         raise TypeError(f"max_to_keep is {count!r}, expected an integer or None") from None
     if not is_count:
         raise ValueError(f"max_to_keep is {count}, expected at least 0; 0 or None keeps all")
-    if isinstance(hours, bool) or not isinstance(hours, (int, float)):
+    if isinstance(hours, bool) or not isinstance(hours, numbers.Real):
         raise TypeError(f"keep_checkpoint_every_n_hours is {hours!r}, expected a number of hours")
     if math.isnan(hours) or hours < 0:
         raise ValueError(f"keep_checkpoint_every_n_hours is {hours}, expected at least 0")
-    return saver_def
+    return attrs.evolve(
+        saver_def,
+        max_to_keep=operator.index(count),
+        sharded=bool(saver_def.sharded),
+        keep_checkpoint_every_n_hours=float(hours),
+        version=int(saver_def.version),
+    )
 
 
 def state_file_name(latest_filename: str | None) -> str:

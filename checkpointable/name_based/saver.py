@@ -291,13 +291,15 @@ class Saver(LastCheckpoints, WrittenDown):
         if self._work is None:
             return None
         path = self._work.save(session, prefix)
-        if write_meta_graph and self._graph is not None:
-            file = f"{files.without_pattern(path)}.{suffix}"
-            self._write_meta_graph(file, strip_default_attrs, save_debug_info)
-        if write_state:
-            directory = files.split_path(prefix)[0]
-            sides = partial(_side_files, suffix)
-            self._keeping.keep(path, Place(directory, state_file, sides, self._relative))
+        try:
+            if write_meta_graph and self._graph is not None:
+                file = f"{prefix}.{suffix}"
+                self._write_meta_graph(file, strip_default_attrs, save_debug_info)
+        finally:  # It is saved: an interrupt must not leave it unlisted.
+            if write_state:
+                directory = files.split_path(prefix)[0]
+                sides = partial(_side_files, suffix)
+                self._keeping.keep(path, Place(directory, state_file, sides, self._relative))
         return path
 
     def restore(self, sess: Session | None, save_path: PathLike) -> None:

@@ -141,6 +141,29 @@ class TestSaverDef:
         assert ckpt.SaverDef(*names, **settings) == recorded
         assert 0 == ckpt.Saver(two_variables(), max_to_keep=None).as_saver_def().max_to_keep
 
+    def test_its_numbers_are_plain_ones(self):
+        """Whatever the caller counts with, so that a meta graph can hold them."""
+        with ckpt.Graph().as_default():
+            saver = ckpt.Saver(
+                two_variables(),
+                max_to_keep=np.int64(3),
+                keep_checkpoint_every_n_hours=np.float32(2.5),
+                sharded=1,
+            )
+            described = saver.export_meta_graph().saver_def
+        expected = ckpt.SaverDef(
+            *saver.as_saver_def().operation_names,
+            max_to_keep=3,
+            sharded=True,
+            keep_checkpoint_every_n_hours=2.5,
+        )
+        assert expected == described
+        assert [int, float, bool] == [
+            type(described.max_to_keep),
+            type(described.keep_checkpoint_every_n_hours),
+            type(described.sharded),
+        ]
+
     def test_a_saver_is_recreated_from_it(self, tmp_path):
         """From the operations that are in the graph; nothing is recorded, and settings hold."""
         with ckpt.Graph().as_default() as graph, ckpt.Session() as session:

@@ -321,9 +321,12 @@ class TestRealSavers:
         )
 
     def test_eagerly_there_is_nothing_to_export(self):
-        """There is no graph that could be described."""
-        with pytest.raises(RuntimeError, match="none is the default"):
-            ckpt.Saver([ckpt.Variable(1, name="w")]).export_meta_graph()
+        """There is no graph that could be described; one that is the default is not meant."""
+        saver = ckpt.Saver([ckpt.Variable(1, name="w")])
+        with pytest.raises(RuntimeError, match="no graph to describe"):
+            saver.export_meta_graph()
+        with ckpt.Graph().as_default(), pytest.raises(RuntimeError, match="no graph to describe"):
+            saver.export_meta_graph()
 
     def test_other_savers_are_left_out(self):
         """Those of the collection "savers", if asked; the own one comes back as a Saver."""
