@@ -136,14 +136,15 @@ class CheckpointManager:
         self._checkpoint = checkpoint
         self._directory = path_text(directory)
         self._storage = storage
-        self._clock = clock
+        # What is remembered is a float, whatever the clock gives.
+        self._clock: Callable[[], float] = lambda: float(clock())
         self._interval = Interval(checkpoint_interval)
         self._preemption = Preemption()
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)
         self._hold = Hold(storage, files.in_directory(place, checkpoint_name))
         try:
-            self._keeper = Keeper(storage, place, self._settings, clock)
+            self._keeper = Keeper(storage, place, self._settings, self._clock)
         except BaseException:
             self._hold.close()
             raise
@@ -394,7 +395,8 @@ class CheckpointManager:
             ...     manager = ckpt.CheckpointManager(checkpoint, directory, max_to_keep=2)
             ...     try:
             ...         with manager.save_on_signal(signal.SIGTERM):
-            ...             for checkpoint.step in range(1, 1000):
+            ...             while True:
+            ...                 checkpoint.step += 1
             ...                 if checkpoint.step == 7:
             ...                     signal.raise_signal(signal.SIGTERM)  # the machine is wanted
             ...                 path = manager.save()

@@ -132,12 +132,12 @@ class Shelf:
     def put(self, newest: Saved) -> None:
         """Take in what was saved this very moment."""
         status = commit_status(self._storage, newest.prefix)
-        if status is not None:
-            self._seen[newest.prefix] = status
         self.strangers.pop(newest.prefix, None)
         now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
         saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]
         self.saved = record_saved(saved, newest)
+        if status is not None:  # Last: what is seen, and on no shelf, would never be looked at.
+            self._seen[newest.prefix] = status
 
     def _found(self, found: Candidate, time: float | None) -> Saved:
         """Return a checkpoint that came to be known by looking; none is of tomorrow."""

@@ -11,6 +11,7 @@ import pytest
 
 import checkpointable as ckpt
 from checkpointable.directory.latest import checkpoint_exists as exists
+from checkpointable.manager import shelf
 from checkpointable.manager.shelf import Shelf
 from checkpointable.retention.policies import Saved
 from checkpointable.storage.base import Storage
@@ -226,3 +227,20 @@ def test_what_cannot_be_saved_changes_nothing() -> None:
     assert ["ckpt-1"] == world.names()
     bad.pop()
     assert "run/ckpt-2" == world.manager.save()
+
+
+def test_an_interrupted_save_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint whose save was interrupted after the commit is deleted in its turn."""
+    world = World(max_to_keep=1)
+    world.manager.save()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shelf, "record_saved", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            world.manager.save()
+    assert ["ckpt-1", "ckpt-2"] == world.on_disk()
+    world.manager.save()
+    assert ["ckpt-3"] == world.on_disk()

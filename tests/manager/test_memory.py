@@ -404,6 +404,19 @@ def replace(world: World, content: bytes) -> None:
 
 
 class TestRecord:
+    def test_a_clock_may_give_whole_seconds(self) -> None:
+        """What is remembered is read again, if the clock gives integers too."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        world.clock.now = 3_600_000
+        world.restart()
+        for _ in range(4):
+            world.clock.now += 1800
+            world.manager.save()
+        before = str(world.manager.plan())
+        world.restart()
+        assert before == str(world.manager.plan())
+        assert "kept for good" in before
+
     def test_a_damaged_record_pins_everything(self) -> None:
         """With one warning; what is pinned then stays until it is unpinned."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)

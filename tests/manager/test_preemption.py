@@ -400,6 +400,17 @@ def test_the_handler_is_put_back(directory: Path) -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_the_last_save_is_made_in_any_case(directory: Path) -> None:
+    """Though the step was saved already, what has changed since is saved before the end."""
+    manager = Manager(directory, interval=1)
+    manager.save()
+    assert manager.save() is None
+    with suppress(SystemExit), manager.save_on_signal():
+        signal.raise_signal(signal.SIGTERM)
+        manager.save()
+    assert f"{directory}/ckpt-2" == ckpt.latest_checkpoint(directory)
+
+
 def test_no_thread_stays(directory: Path) -> None:
     """The thread that watches the clock ends with the block."""
     before = threading.active_count()
