@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 import attrs
 
-from checkpointable.storage.process import end_at_once, process_id
+from checkpointable.storage.process import end_at_once, process_id, tell
 
 #: How many seconds more than `grace` the main thread has to react before the process is ended.
 REACTION: Final = 5.0
@@ -282,9 +281,11 @@ class SignalWatch(AbstractContextManager[None]):
             self._call_main_thread()
             if not self._is_overdue(REACTION / _CALLS):
                 return
-        if self._saved is None:
-            self._say(f"no save came within {self._grace:g} s, nor does the main thread react")
-        end_at_once(self._code)
+        try:
+            if self._saved is None:
+                self._say(f"no save came within {self._grace:g} s, nor does the main thread react")
+        finally:
+            end_at_once(self._code)
 
     def _is_overdue(self, seconds: float) -> bool:
         """Wait until the main thread must be called out; `False`: it goes by itself.
@@ -311,8 +312,7 @@ class SignalWatch(AbstractContextManager[None]):
         newest = self._newest()
         there = f"the newest checkpoint is {newest}" if newest else "this manager has no checkpoint"
         what = f"not saved after {_name(self._signum)}, for {why}"
-        text = f"{self.directory}: {what}; {there}. Exit code {self._code}."
-        print(text, file=sys.stderr, flush=True)
+        tell(f"{self.directory}: {what}; {there}. Exit code {self._code}.")
 
 
 class _Saving(AbstractContextManager[None]):
