@@ -186,7 +186,7 @@ class SignalWatch(AbstractContextManager[None]):
             return
         if self._saved is None:
             late = f"no save came within {self._grace:g} s"
-            self._say(late if self._must_go else "the block was left without a save")
+            self._say(late if self._must_go else "the block was left without a save", error)
         if error is None:
             raise SystemExit(self._code)
 
@@ -307,12 +307,17 @@ class SignalWatch(AbstractContextManager[None]):
                 if word is _Word.SAVED:
                     return True
 
-    def _say(self, why: str) -> None:
-        """Write one line that says what is lost and what is not."""
+    def _say(self, why: str, error: BaseException | None = None) -> None:
+        """Write one line that says what is lost and what is not, and how the program ends.
+
+        That is known unless an exception is on its way that is not the exit: it may be caught.
+        """
         newest = self._newest()
         there = f"the newest checkpoint is {newest}" if newest else "this manager has no checkpoint"
         what = f"not saved after {_name(self._signum)}, for {why}"
-        tell(f"{self.directory}: {what}; {there}. Exit code {self._code}.")
+        is_exit = error is None or (isinstance(error, SystemExit) and error.code == self._code)
+        end = f"Exit code {self._code}" if is_exit else f"{type(error).__name__} goes on"
+        tell(f"{self.directory}: {what}; {there}. {end}.")
 
 
 class _Saving(AbstractContextManager[None]):
