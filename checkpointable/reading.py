@@ -227,14 +227,14 @@ def load_variable(path: PathLike, name: str) -> Array:
 
     Args:
         path: a checkpoint, or a directory: its newest one.
-        name: its key, or the path of the object whose value it is.
+        name: its key, or the path of the object whose value it is; `:0` at its end does not count.
 
     Raises:
         TensorNotFoundError: there is none of that name.
         CheckpointNotFoundError, CorruptCheckpointError: as `load_checkpoint`.
     """
     with load_checkpoint(path) as reader:
-        return reader.get_tensor(name)
+        return reader.get_tensor(name if reader.has_tensor(name) else name.removesuffix(":0"))
 
 
 def load(path: PathLike) -> Any:
