@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import Candidate, candidates_called, commit_status
+from checkpointable.directory.numbers import Candidate, candidates_called, status_if_known
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.manager.stamp import Stamp, read_stamp
 from checkpointable.retention.plan import record_saved
@@ -131,7 +131,7 @@ class Shelf:
 
     def put(self, newest: Saved) -> None:
         """Take in what was saved this very moment."""
-        status = commit_status(self._storage, newest.prefix)
+        status = status_if_known(self._storage, newest.prefix)
         self.strangers.pop(newest.prefix, None)
         now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
         saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]

@@ -11,7 +11,7 @@ import attrs
 from checkpointable.bundle import files
 from checkpointable.bundle.files import FileKind
 from checkpointable.bundle.opening import read_commit_file
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import commit_status, status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import CheckpointState, change_state, inside
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError, warn
@@ -149,7 +149,7 @@ class Keeping:
             tuple(surplus),
             plan.last_preserved,
         )
-        status = commit_status(self._storage, files.without_pattern(newest.prefix))
+        status = status_if_known(self._storage, files.without_pattern(newest.prefix))
         if status is not None:
             self._known[again] = status
 
@@ -262,7 +262,7 @@ class Keeping:
             return True
 
     def _mtime(self, prefix: str) -> float:
-        status = commit_status(self._storage, prefix)
+        status = status_if_known(self._storage, prefix)
         return self._clock() if status is None else status.mtime
 
 
