@@ -157,6 +157,10 @@ class Storage(ABC):
         """Wait for the directory's lock and hold it; `False` where the file system cannot lock.
 
         The first time that it cannot, there is a `CheckpointWarning`.
+
+        Raises:
+            StorageError: there is no such directory; or this thread holds the lock, or waits for
+                it, already (`EDEADLK`), which changes nothing for whoever did that.
         """
 
     @abstractmethod
