@@ -125,12 +125,12 @@ class Keeper:
 
         What fails here is told in warnings: the checkpoint itself is saved.
         """
-        path = self.shelf.path(number)
+        path, before = self.shelf.path(number), self._remembered
+        is_pinned = pin or (number in before.pins and path in self.shelf.present())
         self.shelf.put(described(Saved(path, self._clock()), number, stamp))
-        before = self._remembered
         self._remembered = attrs.evolve(
             before,
-            pins=before.pins | ({number} if pin else set()),
+            pins=before.pins - {number} | ({number} if is_pinned else set()),
             preserved={n: time for n, time in before.preserved.items() if n != number},
         )
         problems = self._mind_the_clock()
@@ -162,15 +162,13 @@ class Keeper:
         return self._write_state(plan.deleted) + self._delete(plan.deleted)
 
     def _after(self, plan: RetentionPlan) -> Remembered:
-        """Return what is to be remembered once a plan is carried out, of what is there."""
+        """Return what is to be remembered once a plan is carried out.
+
+        What is not seen may be there again later, so of that nothing is forgotten.
+        """
         newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
-        pins, preserved = self._remembered.pins, {**self._remembered.preserved, **newly}
-        there, path = self.shelf.present(), self.shelf.path
-        return Remembered(
-            frozenset(number for number in pins if path(number) in there),
-            {number: time for number, time in preserved.items() if path(number) in there},
-            plan.last_preserved,
-        )
+        preserved = {**self._remembered.preserved, **newly}
+        return Remembered(self._remembered.pins, preserved, plan.last_preserved)
 
     def _write_record(self, remembered: Remembered, *, durable: bool) -> None:
         is_plain = not remembered.pins and not remembered.preserved

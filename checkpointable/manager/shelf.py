@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ import numpy as np
 
 from checkpointable.bundle import files
 from checkpointable.directory.numbers import Candidate, candidates_called, commit_status
-from checkpointable.errors import CheckpointNotFoundError
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.manager.stamp import Stamp, read_stamp
 from checkpointable.retention.plan import record_saved
 from checkpointable.retention.policies import Saved
@@ -131,7 +132,9 @@ class Shelf:
 
     def put(self, newest: Saved) -> None:
         """Take in what was saved this very moment."""
-        status = commit_status(self._storage, newest.prefix)
+        status = None
+        with suppress(CheckpointError):  # It is saved, and is looked into at the next refresh.
+            status = commit_status(self._storage, newest.prefix)
         self.strangers.pop(newest.prefix, None)
         now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
         saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]

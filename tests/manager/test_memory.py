@@ -287,6 +287,25 @@ class TestPins:
         world.manager.save(3)
         assert ["ckpt-3"] == world.on_disk()
 
+    def test_what_is_not_seen_for_a_moment_is_not_forgotten(self) -> None:
+        """Pinned and kept for good stay so, though saves are made while they are out of sight."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        world.manager.save(pin=True)
+        for _ in range(3):
+            world.clock.tick(1)
+            world.manager.save()
+        hidden = [f"{DIRECTORY}/ckpt-{number}.index" for number in (1, 2)]
+        for path in hidden:
+            world.storage.rename(path, f"{path}-away")
+        world.manager.save()
+        world.restart()
+        world.manager.save()
+        for path in hidden:
+            world.storage.rename(f"{path}-away", path)
+        world.manager.save()
+        world.manager.save()
+        assert {"ckpt-1", "ckpt-2"} <= {*world.on_disk()}
+
 
 class TestHours:
     def test_what_is_kept_for_good_is_not_listed(self) -> None:
