@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import shutil
+import signal
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -206,6 +207,47 @@ class TestDirectory:
         finally:
             gc.enable()
 
+    @pytest.mark.parametrize("how", ["chdir", "link", "moved", "removed", "lock removed"])
+    def test_another_directory_is_not_touched(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """A path that leads to another directory than it did is refused; nothing is touched."""
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        with manage(tmp_path / "b" / "run", 1) as other:
+            other.save(pin=True)
+            other.save()
+        (tmp_path / "link").symlink_to("a")
+        monkeypatch.chdir(tmp_path / "a")
+        directory = {"chdir": "run", "link": tmp_path / "link" / "run"}
+        manager = manage(directory.get(how, tmp_path / "a" / "run"), 1)  # type: ignore[arg-type]
+        manager.save()
+        if how == "chdir":
+            monkeypatch.chdir(tmp_path / "b")
+        elif how == "link":
+            (tmp_path / "link").unlink()
+            (tmp_path / "link").symlink_to("b")
+        elif how == "moved":
+            (tmp_path / "a" / "run").rename(tmp_path / "a" / "away")
+        elif how == "removed":
+            shutil.rmtree(tmp_path / "a" / "run")
+        else:
+            (tmp_path / "a" / "run" / "ckpt.lock").unlink()
+        before = sorted(map(str, tmp_path.rglob("*")))
+        for call in (
+            manager.save,
+            manager.plan,
+            manager.restore_latest,
+            manager.restore_or_initialize,
+            lambda: manager.pin(1),
+            lambda: manager.unpin(1),
+            lambda: manager.checkpoints,
+        ):
+            with pytest.raises(ckpt.StorageError, match="moved, removed or replaced, or the work"):
+                call()
+        assert before == sorted(map(str, tmp_path.rglob("*")))
+        manager.close()
+
     def test_a_manager_that_cannot_begin_gives_the_lock_back(self, tmp_path: Path) -> None:
         """If the record cannot be read, the error is raised and the directory is free."""
         (tmp_path / "ckpt.manager").mkdir()
@@ -228,6 +270,32 @@ class TestDirectory:
             return path == manager.latest_checkpoint
 
         assert in_child(look)
+        holding, done = threading.Event(), threading.Event()
+
+        class Slow(ckpt.PythonState):
+            def serialize(self) -> bytes:
+                holding.set()
+                done.wait()
+                return b""
+
+            def deserialize(self, serialized: bytes) -> None: ...
+
+        slow = ckpt.CheckpointManager(ckpt.Checkpoint(x=Slow()), tmp_path, 1, checkpoint_name="s")
+        saving = threading.Thread(target=slow.save)
+        saving.start()
+        holding.wait()
+
+        def read_and_close() -> bool:
+            signal.alarm(20)  # instead of waiting for ever
+            read = slow.checkpoints, slow.latest_checkpoint, slow.best_checkpoint
+            with pytest.raises(RuntimeError, match="forked"):
+                slow.plan()
+            slow.close()
+            return read == ([], None, None)
+
+        assert in_child(read_and_close)
+        done.set()
+        saving.join()
         with pytest.raises(ckpt.DirectoryInUseError):
             manage(tmp_path)
         assert str(tmp_path / "ckpt-2") == manager.save()
