@@ -52,8 +52,9 @@ class Keeper:
         self._directory = directory
         self._settings = settings
         self._clock = clock
-        self.shelf = Shelf(storage, files.in_directory(directory, settings.name), clock)
+        self.shelf = Shelf(storage, files.in_directory(directory, settings.name))
         self._record = record_file(self.shelf.prefix)
+        self._told_of_clock = False
         #: What the record says; `None` if there is none that can be read.
         self._recorded: Remembered | None = None
         self._remembered = self._recall(listed_of(read_state(storage, directory), settings.name))
@@ -125,15 +126,17 @@ class Keeper:
 
         What fails here is told in warnings: the checkpoint itself is saved.
         """
-        path, before = self.shelf.path(number), self._remembered
+        path, before, now = self.shelf.path(number), self._remembered, self._clock()
+        problems = self._mind_the_clock()
         is_pinned = pin or (number in before.pins and path in self.shelf.present())
-        self.shelf.put(described(Saved(path, self._clock()), number, stamp))
+        self.shelf.put(described(Saved(path, now), number, stamp))
         self._remembered = attrs.evolve(
             before,
             pins=before.pins - {number} | ({number} if is_pinned else set()),
             preserved={n: time for n, time in before.preserved.items() if n != number},
+            # A clock that was set back errs toward keeping.
+            last_preserved=min(before.last_preserved, now),
         )
-        problems = self._mind_the_clock()
         problems += [f"{path} is saved, but {problem}" for problem in self._sweep(durable=durable)]
         for problem in problems:
             warn(problem)
@@ -252,14 +255,13 @@ class Keeper:
         return {number: time for number, time in found if number is not None}
 
     def _mind_the_clock(self) -> list[str]:
-        """Begin anew where the clock was set back; return what to say about it."""
+        """Return what to say, once, about a clock that was set back."""
         now, last = self._clock(), self._remembered.last_preserved
-        if last <= now:
-            return []
-        self._remembered = attrs.evolve(self._remembered, last_preserved=now)
-        if self._settings.every_hours is None:
+        was_told, self._told_of_clock = self._told_of_clock, last > now
+        if was_told or last <= now or self._settings.every_hours is None:
             return []
         return [
             f"{self.shelf.prefix}: the clock was set back, from at least {last:.0f} to {now:.0f}"
-            " seconds since 1970. What is kept every few hours is counted from now on."
+            " seconds since 1970. What is kept every few hours is counted from the next save on,"
+            " and what was saved before that is rather kept than deleted."
         ]

@@ -179,7 +179,7 @@ def test_without_a_record_nothing_is_deleted() -> None:
 
 def test_what_was_saved_is_there_whatever_the_disk_says() -> None:
     """A checkpoint whose file could not be looked at right after the save still counts."""
-    shelf = Shelf(MemoryStorage(), "run/ckpt", lambda: 1.0)
+    shelf = Shelf(MemoryStorage(), "run/ckpt")
     shelf.put(Saved("run/ckpt-3", 1.0))
     assert frozenset({"run/ckpt-3"}) == shelf.present()
 

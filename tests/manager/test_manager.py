@@ -20,6 +20,7 @@ import checkpointable as ckpt
 from checkpointable.checkpoint import save_checkpoint
 from checkpointable.directory.state_file import read_state
 from checkpointable.manager.stamp import STAMP_KEY
+from checkpointable.storage.base import read_all
 from checkpointable.storage.local import LOCAL
 from tests.harness.processes import in_child
 from tests.manager.managers import DIRECTORY, World, bare
@@ -270,6 +271,13 @@ class TestDirectory:
             return path == manager.latest_checkpoint
 
         assert in_child(look)
+        with pytest.raises(ckpt.DirectoryInUseError):
+            manage(tmp_path)
+        assert str(tmp_path / "ckpt-2") == manager.save()
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_waits_for_nobody(self, tmp_path: Path) -> None:
+        """While a thread of the parent saves, a child reads the properties, and closes."""
         holding, done = threading.Event(), threading.Event()
 
         class Slow(ckpt.PythonState):
@@ -296,9 +304,7 @@ class TestDirectory:
         assert in_child(read_and_close)
         done.set()
         saving.join()
-        with pytest.raises(ckpt.DirectoryInUseError):
-            manage(tmp_path)
-        assert str(tmp_path / "ckpt-2") == manager.save()
+        assert ["s-1"] == bare(slow.checkpoints)
 
     def test_threads_take_turns(self, tmp_path: Path) -> None:
         """Saves of several threads each get a number, and the count holds at the end."""
@@ -508,8 +514,8 @@ class TestOpening:
         assert "run/ckpt-5" == world.manager.latest_checkpoint
 
     @pytest.mark.parametrize("content", [None, b"", b"damaged"])
-    def test_order_without_a_state_file_is_that_of_the_times(self, content: bytes | None) -> None:
-        """Without a state file the commit files' times decide, and between equal ones numbers."""
+    def test_order_without_a_state_file_is_that_of_the_numbers(self, content: bytes | None) -> None:
+        """Without a state file numbers decide; times of files say nothing."""
         world = World(max_to_keep=5)
         for number in (7, 3, 9, 8):
             world.manager.save(number)
@@ -520,7 +526,24 @@ class TestOpening:
             file.write([content])
             file.close()
         world.restart()
-        assert ["ckpt-7", "ckpt-3", "ckpt-8", "ckpt-9"] == world.names()
+        assert ["ckpt-3", "ckpt-7", "ckpt-8", "ckpt-9"] == world.names()
+        assert "run/ckpt-9" == world.manager.latest_checkpoint
+
+    def test_what_is_not_listed_stands_by_its_number(self) -> None:
+        """It comes after the last listed one with a lower number, however old its file seems."""
+        world = World(max_to_keep=None)
+        for number in (8, 4, 6):
+            world.manager.save(number, pin=True)
+        state = read_all(world.storage, f"{DIRECTORY}/checkpoint")
+        world.clock.tick(-30)
+        for number in (9, 5, 2, 7):
+            world.manager.save(number)
+        world.remove("checkpoint")
+        file = world.storage.create(f"{DIRECTORY}/checkpoint")
+        file.write([state])
+        file.close()
+        world.restart()
+        assert [2, 8, 4, 5, 6, 7, 9] == [int(n.removeprefix("ckpt-")) for n in world.names()]
 
     def test_a_touched_checkpoint_keeps_its_place(self) -> None:
         """A file whose time changed is looked into again; its checkpoint stays where it was."""

@@ -376,7 +376,7 @@ class TestHours:
         assert ["ckpt-2", "ckpt-4", "ckpt-6", "ckpt-7"] == world.on_disk()
 
     def test_a_clock_set_back_is_told_once(self) -> None:
-        """After that the rule counts from now on; nothing kept for good is lost."""
+        """After that the rule counts from the next save on; nothing kept for good is lost."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
         for _ in range(4):
             world.clock.tick(1)
@@ -389,7 +389,16 @@ class TestHours:
             world.clock.tick(0.5)
             world.manager.save()
         world.restart()
-        assert ["ckpt-1", "ckpt-2", "ckpt-3", "ckpt-6", "ckpt-8"] == world.on_disk()
+        assert ["ckpt-1", "ckpt-2", "ckpt-3", "ckpt-4", "ckpt-8"] == world.on_disk()
+
+    def test_what_was_saved_before_the_clock_was_set_back_is_rather_kept(self) -> None:
+        """Times stay as they were; the rule counts from the time of the newest, if that is less."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        with pytest.warns(ckpt.CheckpointWarning, match="clock was set back"):
+            for seconds in (1800, 1800, -100_000, 1):
+                world.clock.now += seconds
+                world.manager.save()
+        assert ["ckpt-2", "ckpt-4"] == world.on_disk()
 
     def test_a_clock_set_back_meanwhile_is_told(self) -> None:
         """The next save says so, and goes on."""
