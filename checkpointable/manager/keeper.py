@@ -55,8 +55,9 @@ class Keeper:
         self.shelf = Shelf(storage, files.in_directory(directory, settings.name))
         self._record = record_file(self.shelf.prefix)
         self._told_of_clock = False
-        #: What the record says; `None` if there is none that can be read.
+        #: What the record says; `None` if that is not known.
         self._recorded: Remembered | None = None
+        self._has_record = False
         self._remembered = self._recall(listed_of(read_state(storage, directory), settings.name))
         for problem in self._mind_the_clock():
             warn(problem)
@@ -158,7 +159,8 @@ class Keeper:
         plan = self._plan()
         self._remembered = self._after(plan)
         try:
-            self._write_record(self._remembered, durable=durable)
+            if self._has_record or self._needs_record(plan):
+                self._write_record(self._remembered, durable=durable)
         except CheckpointError as error:
             problem = f"{self._record} is not up to date, so nothing was deleted: {error}"
             return [problem, *self._write_state(())]
@@ -173,12 +175,22 @@ class Keeper:
         preserved = {**self._remembered.preserved, **newly}
         return Remembered(self._remembered.pins, preserved, plan.last_preserved)
 
+    def _needs_record(self, plan: RetentionPlan) -> bool:
+        """Tell whether there is anything to remember yet.
+
+        Before anything is deleted there must be a record: where it is lost, what is not listed
+        counts as kept for good, and what a crash left undeleted must not.
+        """
+        remembered = self._remembered
+        is_plain = not remembered.pins and not remembered.preserved and not plan.deleted
+        return not is_plain or self._settings.every_hours is not None
+
     def _write_record(self, remembered: Remembered, *, durable: bool) -> None:
-        is_plain = not remembered.pins and not remembered.preserved
-        needs_none = is_plain and self._settings.every_hours is None and self._recorded is None
-        if remembered != self._recorded and not needs_none:
-            write_record(self._storage, self._record, remembered, durable=durable)
-            self._recorded = remembered
+        if remembered == self._recorded:
+            return
+        self._has_record, self._recorded = True, None  # After a failure it may say either.
+        write_record(self._storage, self._record, remembered, durable=durable)
+        self._recorded = remembered
 
     def _write_state(self, deleted: tuple[str, ...]) -> list[str]:
         gone = {*deleted}
@@ -226,6 +238,7 @@ class Keeper:
         except CorruptCheckpointError as error:
             damage = error.message.rstrip(".")
         recorded = self._recorded
+        self._has_record = recorded is not None
         self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
         if recorded is not None:
             return recorded
@@ -237,9 +250,10 @@ class Keeper:
                 " that need not be kept."
             )
             return Remembered(frozenset(self._times(saved)), {}, self._since(listed))
-        last = listed.last_preserved
-        old = [] if last is None else [s for s in saved if s.time <= last]
-        preserved = {n: time for n, time in self._times(old).items() if n not in listed.times}
+        # What was kept for good is not listed; what was saved last, neither.
+        highest = max(listed.times, default=-1)
+        unlisted = {n: t for n, t in self._times(saved).items() if n not in listed.times}
+        preserved = {number: time for number, time in unlisted.items() if number < highest}
         return Remembered(frozenset(), preserved, self._since(listed))
 
     def _since(self, listed: Listed) -> float:
