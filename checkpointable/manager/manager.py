@@ -141,7 +141,7 @@ class CheckpointManager:
         self._storage = storage
         # What is remembered is a float, whatever the clock gives.
         self._clock: Callable[[], float] = lambda: float(clock())
-        self._interval = Interval(checkpoint_interval)
+        self._interval = Interval(self._settings.interval)
         self._preemption = Preemption()
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)

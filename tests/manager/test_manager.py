@@ -92,6 +92,11 @@ class TestArguments:
             ("checkpoint_interval", datetime.timedelta(0)),
             ("checkpoint_name", ""),
             ("checkpoint_name", "a/b"),
+            ("checkpoint_name", "a.index"),
+            ("checkpoint_name", "a.safetensors"),
+            ("checkpoint_name", "a.data-00000-of-00001"),
+            ("max_to_keep", np.int64(0)),
+            ("keep_checkpoint_every_n_hours", np.float32(0)),
             ("step_counter", ckpt.Variable([1])),
             ("step_counter", ckpt.Variable(1.0)),
             ("save_options", ckpt.SaveOptions(metadata={STAMP_KEY: 1})),
@@ -124,6 +129,22 @@ class TestArguments:
         with pytest.raises(TypeError, match=named):
             manage(tmp_path / "new", **{name: value})
         assert [] == os.listdir(tmp_path)
+
+    def test_numbers_of_numpy_are_numbers(self, tmp_path: Path) -> None:
+        """Counts, intervals and hours may come from numpy, and are then what they say."""
+        manager = manage(
+            tmp_path,
+            np.int32(2),
+            keep_best=np.uint8(1),
+            metric="acc",
+            keep_every_n_steps=np.int64(3),
+            keep_checkpoint_every_n_hours=np.float32(1.5),
+            step_counter=ckpt.Variable(0),
+            checkpoint_interval=np.uint8(200),
+        )
+        assert (200, int) == (manager.checkpoint_interval, type(manager.checkpoint_interval))
+        manager.save(metrics={"acc": 1})
+        assert "one of the latest 2, best by acc (1)" in str(manager.plan())
 
     def test_metric_must_be_a_name(self, tmp_path: Path) -> None:
         """A metric is named by a str."""
@@ -389,6 +410,14 @@ class TestOwnership:
             manager.save(5)
         assert {"x": 2} == ckpt.load(tmp_path / "ckpt-5")
         assert [] == manager.checkpoints
+
+    def test_somebody_elses_damaged_number_is_not_replaced(self, tmp_path: Path) -> None:
+        """Though a shard of it is damaged: its index is whole, and says that it is not ours."""
+        ckpt.Checkpoint(x=np.arange(999)).write(tmp_path / "ckpt-5")
+        shard = next(tmp_path.glob("ckpt-5.data-*"))
+        shard.write_bytes(shard.read_bytes()[:-8])
+        with pytest.raises(ckpt.CheckpointExistsError, match="ckpt-5"):
+            manage(tmp_path).save(5)
 
     def test_a_damaged_number_can_be_saved_again(self, tmp_path: Path) -> None:
         """A program that comes back to a step replaces what was damaged there; it counts as new."""
