@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.bundle.reader import open_checkpoint
+from checkpointable.bundle.opening import read_commit_file
 from checkpointable.directory.numbers import commit_status
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
@@ -99,7 +99,7 @@ class Keeper:
         """
         self.shelf.refresh()
         path = "" if number is None else self.shelf.path(number)
-        if path in self.shelf.strangers and not self._is_damaged(path):
+        if path in self.shelf.strangers and not self._is_lost(path):
             raise CheckpointExistsError(
                 f"{path}: there is a checkpoint that no manager of the name"
                 f" {self._settings.name!r} has saved, so it is not replaced. Use another number, or"
@@ -155,7 +155,15 @@ class Keeper:
         )
 
     def _sweep(self, *, durable: bool) -> list[str]:
-        """Carry out the plan; return what failed."""
+        """Carry out the plan; return what failed.
+
+        A save may take long: what was replaced by somebody else meanwhile is not the manager's.
+        """
+        blind: list[str] = []
+        try:
+            self.shelf.refresh()
+        except CheckpointError as error:
+            blind = [f"it could not be looked what is there, so nothing was deleted: {error}"]
         plan = self._plan()
         self._remembered = self._after(plan)
         try:
@@ -164,6 +172,8 @@ class Keeper:
         except CheckpointError as error:
             problem = f"{self._record} is not up to date, so nothing was deleted: {error}"
             return [problem, *self._write_state(())]
+        if blind:
+            return blind + self._write_state(())
         return self._write_state(plan.deleted) + self._delete(plan.deleted)
 
     def _after(self, plan: RetentionPlan) -> Remembered:
@@ -215,10 +225,12 @@ class Keeper:
             return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
         return []
 
-    def _is_damaged(self, path: str) -> bool:
-        """Tell whether a checkpoint is lost anyway; a program that comes back saves it again."""
+    def _is_lost(self, path: str) -> bool:
+        """Tell whether an index cannot tell any more whose it is; such a number is saved again."""
         try:
-            open_checkpoint(self._storage, path).close()
+            commit_file = read_commit_file(self._storage, path)
+            if commit_file.single is not None:
+                commit_file.single.close()
         except CorruptCheckpointError:
             return True
         except CheckpointError:
