@@ -108,6 +108,10 @@ class HeldLock(ABC):
         In a forked child it does nothing: the lock is the parent's.
         """
 
+    @abstractmethod
+    def is_in_place(self) -> bool:
+        """Tell whether the path, as it is found now, still leads to the very file that is held."""
+
     @property
     @abstractmethod
     def inherited(self) -> bool:
