@@ -45,7 +45,10 @@ class CheckpointManager:
     decides by survives restarts, and the directory may be moved or copied. Nothing but the
     directory and the lock file `NAME.lock` is made before the first save.
 
-    Thread-safe: calls take turns. A forked child may read, but leaves saving to its parent.
+    Thread-safe: calls take turns. A forked child may read, but leaves saving to its parent. Every
+    call raises a `StorageError`, and touches nothing, where the path of the directory does not lead
+    to the one that was locked any more: it was moved, removed or replaced, or the path is relative
+    and the working directory was changed.
 
     Args:
         checkpoint: what to save and to restore.
@@ -138,7 +141,7 @@ class CheckpointManager:
         self._storage = storage
         # What is remembered is a float, whatever the clock gives.
         self._clock: Callable[[], float] = lambda: float(clock())
-        self._interval = Interval(checkpoint_interval)
+        self._interval = Interval(self._settings.interval)
         self._preemption = Preemption()
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)
@@ -173,7 +176,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             self._keeper.shelf.refresh()
             return [saved.prefix for saved in self._keeper.listed()]
 
@@ -186,7 +189,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             paths = self._keeper.shelf.newest_first()
         return next((p for p in paths if checkpoint_exists(p, storage=self._storage)), None)
 
@@ -197,7 +200,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             self._keeper.shelf.refresh()
             return self._keeper.best()
 

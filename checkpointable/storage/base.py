@@ -108,6 +108,10 @@ class HeldLock(ABC):
         In a forked child it does nothing: the lock is the parent's.
         """
 
+    @abstractmethod
+    def is_in_place(self) -> bool:
+        """Tell whether the path, as it is found now, still leads to the very file that is held."""
+
     @property
     @abstractmethod
     def inherited(self) -> bool:
@@ -237,3 +241,19 @@ def path_text(path: PathLike) -> str:
     if not isinstance(text, str):
         raise TypeError(f"the path {text!r} is {type(text).__name__}, expected str or os.PathLike")
     return text
+
+
+def path_texts(argument: str, paths: Iterable[PathLike]) -> list[str]:
+    """Return paths as texts.
+
+    >>> path_texts("paths", ["run/a", "run/b"])
+    ['run/a', 'run/b']
+
+    Raises:
+        TypeError: it is one path instead of several, or holds something else than paths.
+    """
+    if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
+        raise TypeError(
+            f"{argument} is {paths!r}, expected a list of paths; give one path as a list of one"
+        )
+    return [path_text(path) for path in paths]

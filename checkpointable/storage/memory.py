@@ -176,7 +176,7 @@ class MemoryStorage(Storage):
             check_lock_file(path, bytes(node.data))
             self._nodes[key] = node
             node.data[:] = encode_owner(owner)
-            return _MemoryHeldLock(path, node, self._guard)
+            return _MemoryHeldLock(path, node, self._guard, self._nodes)
 
     @contextmanager
     def _locked_dir(self, path: str) -> Iterator[bool]:
@@ -272,16 +272,23 @@ class _MemoryReadable(ReadableFile):
 class _MemoryHeldLock(HeldLock):
     """A lock that is held."""
 
-    def __init__(self, path: str, node: _Node, guard: threading.RLock) -> None:
+    def __init__(
+        self, path: str, node: _Node, guard: threading.RLock, nodes: Mapping[str, _Node]
+    ) -> None:
         self.path = path
         self._node = node
         self._guard = guard
+        self._nodes = nodes
         self._finalizer = weakref.finalize(self, _unlock, node)
         node.locked = True
 
     @property
     def inherited(self) -> bool:
         return False
+
+    def is_in_place(self) -> bool:
+        with self._guard:
+            return self._nodes.get(_absolute(self.path)) is self._node
 
     def close(self) -> None:
         with self._guard:

@@ -294,6 +294,19 @@ def test_a_held_lock_excludes_its_own_process(storage: Storage, directory: str) 
     held.close()
 
 
+def test_a_held_lock_knows_its_file(storage: Storage, directory: str) -> None:
+    """A lock file that was removed, or made anew, is not the one that is held."""
+    path = f"{directory}/ckpt.lock"
+    held = storage.hold_lock(path, OWNER)
+    assert held.is_in_place()
+    storage.rename(path, f"{path}-away")
+    assert not held.is_in_place()
+    _put(storage, path, b"")
+    assert not held.is_in_place()
+    storage.rename(f"{path}-away", path)
+    assert held.is_in_place()
+
+
 def test_a_dropped_lock_is_free(storage: Storage, directory: str) -> None:
     """A lock that is forgotten without being closed is free once it is collected."""
     path = f"{directory}/ckpt.lock"
