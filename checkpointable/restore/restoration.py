@@ -37,11 +37,14 @@ from checkpointable.restore.report import Report, build_report
 from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.session.graph import Cell
 from checkpointable.session.session import Session
+from checkpointable.storage.process import in_forked_children
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable
 
 #: How many values an error names.
 _SHOWN: Final = 20
+
+in_forked_children(waiting.begin_anew)
 
 
 @final
@@ -173,11 +176,11 @@ class Restoration:
         # It may be called at any moment: whoever is at work closes the files in the end.
         if self._is_working or self.books.source.closed:
             return
-        if waiting.lock.acquire(blocking=False):
+        if waiting.guard.lock.acquire(blocking=False):
             try:
                 self._close_if_done(force=True)
             finally:
-                waiting.lock.release()
+                waiting.guard.lock.release()
 
     def note_waiting(self, position: deferred.Position, *, waits: bool) -> None:
         """Note that a stored node begins to wait, or waits no longer."""

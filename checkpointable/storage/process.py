@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -20,6 +21,11 @@ def process_id() -> int:
 def end_at_once(code: int) -> NoReturn:
     """End the process now: no `finally` block runs, nothing that is buffered is written."""
     os._exit(code)
+
+
+def in_forked_children(call: Callable[[], object]) -> None:
+    """Let every child forked from now on begin with a call."""
+    os.register_at_fork(after_in_child=call)
 
 
 def tell(line: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+import attrs
+
 
 class Waiting(Protocol):
     """What waits at one object. It never refers to the object strongly."""
@@ -23,8 +25,14 @@ class Waiting(Protocol):
         """Look for what has come without an assignment, such as items of plain containers."""
 
 
-#: Guards every settling, which any thread may trigger.
-lock: Final = threading.RLock()
+@attrs.define
+class Guard:
+    """What guards every settling, which any thread may trigger."""
+
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
+
+
+guard: Final = Guard()
 
 #: The objects at which something waits, by identity. Empty: nothing waits anywhere.
 _owners: Final[dict[int, tuple[weakref.ref[Any], Waiting]]] = {}
@@ -37,6 +45,16 @@ _quiet: Final[list[None]] = []
 
 #: Not empty while some thread settles, so that looking does not lead to looking again.
 _settling: Final[list[None]] = []
+
+
+def begin_anew() -> None:
+    """Forget, in a forked child, the settling of a thread that it does not have."""
+    if guard.lock.acquire(blocking=False):  # It was free, or is the forking thread's own.
+        guard.lock.release()
+        return
+    guard.lock = threading.RLock()
+    _quiet.clear()
+    _settling.clear()
 
 
 def anything() -> bool:
@@ -76,7 +94,7 @@ def assigned(owner: Any, name: str) -> None:
     """
     entry = _owners.get(id(owner))
     if entry is not None:
-        with lock:
+        with guard.lock:
             if not _quiet:
                 entry[1].assigned(owner, name)
 
@@ -90,7 +108,7 @@ def settle() -> None:
     """
     if not _polled:
         return
-    with lock:
+    with guard.lock:
         if _quiet or _settling:
             return
         _settling.append(None)
@@ -111,7 +129,7 @@ def _settle_all() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold the lock and let nothing come while the restore engine matches and assigns."""
-    with lock:
+    with guard.lock:
         _quiet.append(None)
         try:
             yield

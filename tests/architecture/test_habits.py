@@ -27,6 +27,7 @@ STATE = {
     "trackable.waiting._polled",
     "trackable.waiting._quiet",
     "trackable.waiting._settling",
+    "trackable.waiting.guard",
     "graph.view._warned",
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
