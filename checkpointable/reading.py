@@ -10,9 +10,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved, resolve
 from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
@@ -227,14 +226,14 @@ def load_variable(path: PathLike, name: str) -> Array:
 
     Args:
         path: a checkpoint, or a directory: its newest one.
-        name: its key, or the path of the object whose value it is.
+        name: its key, or the path of the object whose value it is; `:0` at its end does not count.
 
     Raises:
         TensorNotFoundError: there is none of that name.
         CheckpointNotFoundError, CorruptCheckpointError: as `load_checkpoint`.
     """
     with load_checkpoint(path) as reader:
-        return reader.get_tensor(name)
+        return reader.get_tensor(name if reader.has_tensor(name) else name.removesuffix(":0"))
 
 
 def load(path: PathLike) -> Any:
@@ -283,7 +282,7 @@ def verify(path: PathLike) -> list[Finding]:
 
 
 def _open(path: PathLike) -> CheckpointSource:
-    return open_checkpoint(LOCAL, resolve(path))
+    return open_resolved(path)
 
 
 class _Loader:

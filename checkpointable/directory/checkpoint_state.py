@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import status_if_known
 from checkpointable.directory.state_file import (
     STATE_FILE,
     CheckpointState,
@@ -158,7 +158,7 @@ def _joined(storage: Storage, directory: str, entry: str) -> str:
     folder, base = posixpath.split(posixpath.normpath(entry))
     if folder != posixpath.abspath(directory):
         moved = files.in_directory(directory, base)
-        if commit_status(storage, files.without_pattern(moved)) is not None:
+        if status_if_known(storage, files.without_pattern(moved)) is not None:
             return moved
     return entry
 

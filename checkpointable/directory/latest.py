@@ -16,13 +16,13 @@ import attrs
 from checkpointable.bundle import files
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import (
+    NOT_THE_FILES_FAULT,
     Candidate,
     candidates,
     commit_status,
     numbered_checkpoints,
 )
 from checkpointable.directory.state_file import (
-    NOT_THE_FILES_FAULT,
     STATE_FILE,
     StateFile,
     inside,
@@ -35,6 +35,7 @@ from checkpointable.errors import (
     UnsupportedFormatError,
     warn,
 )
+from checkpointable.format.source import CheckpointSource
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
 
@@ -73,19 +74,20 @@ class Newest:
 
 
 def latest_checkpoint(
-    directory: PathLike, latest_filename: str | None = None, *, storage: Storage = LOCAL
+    checkpoint_dir: PathLike, latest_filename: str | None = None, *, storage: Storage = LOCAL
 ) -> str | None:
     """Return the newest checkpoint of a directory whose index and file lengths are right.
 
-    It is the one that the state file names, or a newer one with a higher number if the program
-    died before it could say so. Where the state file is of no help, because it is missing, empty
-    or damaged, or names what is not there or not whole, the directory is looked through, and a
-    `CheckpointWarning` says so: of one name the highest number is the newest, between names the
-    time of the last write decides.
+    It is the one that the state file names, or one with a higher number that was saved after the
+    state file was written, because the program died before it could say so. Where the state file
+    is of no help, because it is missing, empty or damaged, or names what is not there or not
+    whole, the directory is looked through, and a `CheckpointWarning` says so: of one name the
+    highest number is the newest, between names the time of the last write decides.
 
     Args:
-        directory: where to look.
-        latest_filename: the name of the state file, if it is not `checkpoint`.
+        checkpoint_dir: where to look.
+        latest_filename: the name of the state file, if it is not `checkpoint`. What it does not
+            list is none of its checkpoints: where there is no such file, there is none.
         storage: where the directory is.
 
     Returns:
@@ -99,12 +101,12 @@ def latest_checkpoint(
         >>> latest_checkpoint("/no/such/directory") is None
         True
     """
-    found = find_newest(storage, path_text(directory), latest_filename or STATE_FILE)
+    found = find_newest(storage, path_text(checkpoint_dir), latest_filename or STATE_FILE)
     found.say_so()
     return found.path
 
 
-def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
+def checkpoint_exists(checkpoint_prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
     """Tell whether there is a checkpoint at a prefix, with the right index and file lengths.
 
     A sharded pattern `PREFIX-?????-of-NNNNN` means its prefix. Of a checkpoint in a format that
@@ -117,7 +119,7 @@ def checkpoint_exists(prefix: PathLike, *, storage: Storage = LOCAL) -> bool:
         >>> checkpoint_exists("/no/such/directory/ckpt")
         False
     """
-    path = files.without_pattern(path_text(prefix))
+    path = files.without_pattern(path_text(checkpoint_prefix))
     error = _why_not(storage, path)
     if isinstance(error, (UnsupportedFormatError, CheckpointNotFoundError)):
         return commit_status(storage, path) is not None
@@ -168,6 +170,27 @@ def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
     return newest
 
 
+def open_resolved(path: PathLike, *, storage: Storage = LOCAL) -> CheckpointSource:
+    """Open the checkpoint that a path means, as `resolve` has it.
+
+    The newest of a directory may be replaced by newer ones while it is looked for; then it is
+    looked for again.
+
+    Raises:
+        CheckpointNotFoundError, StorageError: as `resolve`, or there is no checkpoint.
+        CorruptCheckpointError, UnsupportedFormatError: as `open_checkpoint`.
+    """
+    given = files.without_pattern(path_text(path))
+    for _ in range(_ATTEMPTS):
+        prefix = resolve(given, storage=storage)
+        try:
+            return open_checkpoint(storage, prefix)
+        except CheckpointNotFoundError:
+            if prefix == given:
+                raise
+    raise CheckpointNotFoundError(f"{given}: its newest checkpoint is removed again and again.")
+
+
 def find_newest(
     storage: Storage,
     directory: str,
@@ -188,6 +211,8 @@ def find_newest(
             return Newest(None, found.state_file)
         names = storage.list_dir(directory)
         state = look_at_state(storage, directory, state_file)
+        if state.is_missing and state_file != STATE_FILE:
+            return Newest(None, state.path)
         found = _look_through(storage, directory, state)
         if found.path is None and names != storage.list_dir(directory):
             continue  # What was there has been replaced by newer ones meanwhile.
@@ -217,7 +242,7 @@ def _look_through(storage: Storage, directory: str, state_file: StateFile) -> Ne
     if state_file.state is not None:
         entry = state_file.state.model_checkpoint_path
         named = inside(directory, entry)
-        for prefix in _newer_than(storage, named):
+        for prefix in _newer_than(storage, directory, named, state_file):
             if _why_not(storage, prefix) is None:
                 return Newest(prefix, state_file.path)
         error = _why_not(storage, named)
@@ -256,17 +281,27 @@ def _why_not(storage: Storage, prefix: str) -> CheckpointError | None:
     return None
 
 
-def _newer_than(storage: Storage, prefix: str) -> Iterator[str]:
-    """Yield checkpoints of the same name that were written after this one, the newest first."""
-    directory, base = files.split_path(prefix)
+def _newer_than(
+    storage: Storage, directory: str, prefix: str, state_file: StateFile
+) -> Iterator[str]:
+    """Yield checkpoints of the same name that a program died over, the newest first.
+
+    They have higher numbers, were saved later, and the state file, which would have been written
+    next, neither lists them nor is younger. Only the usual state file is written at every save.
+    """
+    folder, base = files.split_path(prefix)
     name, number = files.split_number(base)
-    if number is None:
+    state = state_file.state
+    if number is None or state is None or files.split_path(state_file.path)[1] != STATE_FILE:
         return
-    numbered = numbered_checkpoints(storage, files.in_directory(directory, name))
-    mtime = numbered[number].mtime if number in numbered else 0.0
+    listed = {inside(directory, entry) for entry in state.all_model_checkpoint_paths}
+    numbered = numbered_checkpoints(storage, files.in_directory(folder, name))
+    own = numbered[number].mtime if number in numbered else 0.0
     for other in sorted(numbered, reverse=True):
-        if other > number and numbered[other].mtime >= mtime:
-            yield numbered[other].prefix
+        found = numbered[other]
+        is_later = other > number and found.mtime >= max(own, state_file.mtime)
+        if is_later and found.prefix not in listed:
+            yield found.prefix
 
 
 def _by_listing(storage: Storage, directory: str) -> Iterator[str]:

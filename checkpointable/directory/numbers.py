@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
 import attrs
 
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.files import FileKind
 from checkpointable.bundle.peek import BUNDLE
-from checkpointable.errors import CheckpointError
+from checkpointable.errors import CheckpointNotFoundError, StorageError
 from checkpointable.storage.base import FileStatus, Storage
+
+#: Failures that say nothing about a file.
+NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @attrs.frozen
@@ -84,18 +90,38 @@ def _look_at(storage: Storage, prefix: str) -> Candidate | None:
 
 
 def commit_status(storage: Storage, prefix: str) -> FileStatus | None:
-    """Return the status of the commit file that readers take at a prefix, of whatever form."""
+    """Return the status of the commit file that readers take at a prefix, of whatever form.
+
+    Raises:
+        StorageError: the storage cannot tell.
+    """
     for path in (files.index_file(prefix), files.safetensors_file(prefix), prefix):
-        try:
-            status = storage.status(path)
-            if status is not None and status.is_file and _may_commit(storage, path, prefix):
-                return status
-        except CheckpointError:  # It vanished, or cannot be opened.
-            continue
+        status = storage.status(path)
+        if status is not None and status.is_file and _may_commit(storage, path, prefix):
+            return status
     return None
 
 
+def status_if_known(storage: Storage, prefix: str) -> FileStatus | None:
+    """Return what `commit_status` does, and `None` too where the storage cannot tell."""
+    try:
+        return commit_status(storage, prefix)
+    except StorageError:
+        return None
+
+
 def _may_commit(storage: Storage, path: str, prefix: str) -> bool:
-    """Tell whether a file is a commit file; a bare name says nothing, so its bytes must."""
-    is_bare = path == prefix and files.read_name(path).kind is FileKind.BARE
-    return not is_bare or existing.is_ours(storage, BUNDLE, path)
+    """Tell whether a file is a commit file; a bare name says nothing, so its bytes must.
+
+    Where they cannot be read it may be one: what is there must not be taken for gone.
+    """
+    if path != prefix or files.read_name(path).kind is not FileKind.BARE:
+        return True
+    try:
+        return existing.is_ours(storage, BUNDLE, path)
+    except CheckpointNotFoundError:
+        return False  # It vanished.
+    except StorageError as error:
+        if error.errno in NOT_THE_FILES_FAULT:
+            raise
+        return True

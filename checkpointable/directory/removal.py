@@ -19,7 +19,7 @@ from checkpointable.storage.local import LOCAL
 
 def remove_checkpoint(
     checkpoint_prefix: PathLike,
-    version: int = 2,
+    checkpoint_format_version: int = 2,
     meta_graph_suffix: str = "meta",
     *,
     storage: Storage = LOCAL,
@@ -33,7 +33,8 @@ def remove_checkpoint(
 
     Args:
         checkpoint_prefix: what all its files begin with, or a sharded pattern.
-        version: has no effect; all forms are removed. It is there for programs that give it.
+        checkpoint_format_version: has no effect; all forms are removed. It is there for programs
+            that give it.
         meta_graph_suffix: what the name of the meta graph ends with, after a dot.
         storage: where the checkpoint is.
 

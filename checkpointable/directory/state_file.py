@@ -6,7 +6,6 @@ and whoever reads it looks at the directory too (`directory/latest.py`).
 
 from __future__ import annotations
 
-import errno
 import posixpath
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +14,7 @@ import attrs
 
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.peek import BUNDLE
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import NOT_THE_FILES_FAULT, commit_status
 from checkpointable.directory.replace import replace_file
 from checkpointable.directory.state_text import quoted, read_fields
 from checkpointable.errors import CheckpointNotFoundError, StorageError
@@ -32,9 +31,6 @@ MISSING: Final = "is missing"
 
 #: How the problem of a state file begins that is there, but cannot be read now.
 UNREADABLE: Final = "cannot be read"
-
-#: Failures that say nothing about a file.
-NOT_THE_FILES_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @attrs.frozen
@@ -62,11 +58,13 @@ class StateFile:
         path: where.
         state: what it says, or `None`.
         problem: why it says nothing, in the words of a sentence that begins with the path.
+        mtime: when it was last written, if it is there.
     """
 
     path: str
     state: CheckpointState | None
     problem: str
+    mtime: float = 0.0
 
     @property
     def is_missing(self) -> bool:
@@ -215,7 +213,7 @@ def _look(storage: Storage, path: str) -> StateFile:
     content = read_all(storage, path)
     state = decode_state(content)
     problem = "" if state is not None else "is damaged" if content.strip() else "is empty"
-    return StateFile(path, state, problem)
+    return StateFile(path, state, problem, status.mtime)
 
 
 def encode_state(state: CheckpointState) -> str:

@@ -24,7 +24,7 @@ class Interval:
     def is_due(self, step: int | None, now: float, *, check_interval: bool) -> bool:
         """Tell whether to save: after a save of this very step never, however much it is wished.
 
-        A clock that goes backwards makes a save due.
+        A clock or a step counter that goes backwards makes a save due.
         """
         if isinstance(self.given, datetime.timedelta):
             if not check_interval or self.last_time is None:
@@ -34,7 +34,7 @@ class Interval:
             return True
         if step == self.last_step:
             return False
-        return not check_interval or step >= self.last_step + self.given
+        return not check_interval or not 0 <= step - self.last_step < self.given
 
     def after(self, step: int | None, now: float) -> Interval:
         """Return the interval that begins now."""

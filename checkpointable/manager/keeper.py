@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.bundle.reader import open_checkpoint
-from checkpointable.directory.numbers import commit_status
+from checkpointable.bundle.opening import read_commit_file
+from checkpointable.directory.numbers import status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
 from checkpointable.errors import (
@@ -52,10 +52,12 @@ class Keeper:
         self._directory = directory
         self._settings = settings
         self._clock = clock
-        self.shelf = Shelf(storage, files.in_directory(directory, settings.name), clock)
+        self.shelf = Shelf(storage, files.in_directory(directory, settings.name))
         self._record = record_file(self.shelf.prefix)
-        #: What the record says; `None` if there is none that can be read.
+        self._told_of_clock = False
+        #: What the record says; `None` if that is not known.
         self._recorded: Remembered | None = None
+        self._has_record = False
         self._remembered = self._recall(listed_of(read_state(storage, directory), settings.name))
         for problem in self._mind_the_clock():
             warn(problem)
@@ -97,7 +99,7 @@ class Keeper:
         """
         self.shelf.refresh()
         path = "" if number is None else self.shelf.path(number)
-        if path in self.shelf.strangers and not self._is_damaged(path):
+        if path in self.shelf.strangers and not self._is_lost(path):
             raise CheckpointExistsError(
                 f"{path}: there is a checkpoint that no manager of the name"
                 f" {self._settings.name!r} has saved, so it is not replaced. Use another number, or"
@@ -125,15 +127,17 @@ class Keeper:
 
         What fails here is told in warnings: the checkpoint itself is saved.
         """
-        path = self.shelf.path(number)
-        self.shelf.put(described(Saved(path, self._clock()), number, stamp))
-        before = self._remembered
+        path, before, now = self.shelf.path(number), self._remembered, self._clock()
+        problems = self._mind_the_clock()
+        is_pinned = pin or (number in before.pins and path in self.shelf.present())
+        self.shelf.put(described(Saved(path, now), number, stamp))
         self._remembered = attrs.evolve(
             before,
-            pins=before.pins | ({number} if pin else set()),
+            pins=before.pins - {number} | ({number} if is_pinned else set()),
             preserved={n: time for n, time in before.preserved.items() if n != number},
+            # A clock that was set back errs toward keeping.
+            last_preserved=min(before.last_preserved, now),
         )
-        problems = self._mind_the_clock()
         problems += [f"{path} is saved, but {problem}" for problem in self._sweep(durable=durable)]
         for problem in problems:
             warn(problem)
@@ -151,33 +155,52 @@ class Keeper:
         )
 
     def _sweep(self, *, durable: bool) -> list[str]:
-        """Carry out the plan; return what failed."""
+        """Carry out the plan; return what failed.
+
+        A save may take long: what was replaced by somebody else meanwhile is not the manager's.
+        """
+        blind: list[str] = []
+        try:
+            self.shelf.refresh()
+        except CheckpointError as error:
+            blind = [f"it could not be looked what is there, so nothing was deleted: {error}"]
         plan = self._plan()
         self._remembered = self._after(plan)
         try:
-            self._write_record(self._remembered, durable=durable)
+            if self._has_record or self._needs_record(plan):
+                self._write_record(self._remembered, durable=durable)
         except CheckpointError as error:
             problem = f"{self._record} is not up to date, so nothing was deleted: {error}"
             return [problem, *self._write_state(())]
+        if blind:
+            return blind + self._write_state(())
         return self._write_state(plan.deleted) + self._delete(plan.deleted)
 
     def _after(self, plan: RetentionPlan) -> Remembered:
-        """Return what is to be remembered once a plan is carried out, of what is there."""
+        """Return what is to be remembered once a plan is carried out.
+
+        What is not seen may be there again later, so of that nothing is forgotten.
+        """
         newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
-        pins, preserved = self._remembered.pins, {**self._remembered.preserved, **newly}
-        there, path = self.shelf.present(), self.shelf.path
-        return Remembered(
-            frozenset(number for number in pins if path(number) in there),
-            {number: time for number, time in preserved.items() if path(number) in there},
-            plan.last_preserved,
-        )
+        preserved = {**self._remembered.preserved, **newly}
+        return Remembered(self._remembered.pins, preserved, plan.last_preserved)
+
+    def _needs_record(self, plan: RetentionPlan) -> bool:
+        """Tell whether there is anything to remember yet.
+
+        Before anything is deleted there must be a record: where it is lost, what is not listed
+        counts as kept for good, and what a crash left undeleted must not.
+        """
+        remembered = self._remembered
+        is_plain = not remembered.pins and not remembered.preserved and not plan.deleted
+        return not is_plain or self._settings.every_hours is not None
 
     def _write_record(self, remembered: Remembered, *, durable: bool) -> None:
-        is_plain = not remembered.pins and not remembered.preserved
-        needs_none = is_plain and self._settings.every_hours is None and self._recorded is None
-        if remembered != self._recorded and not needs_none:
-            write_record(self._storage, self._record, remembered, durable=durable)
-            self._recorded = remembered
+        if remembered == self._recorded:
+            return
+        self._has_record, self._recorded = True, None  # After a failure it may say either.
+        write_record(self._storage, self._record, remembered, durable=durable)
+        self._recorded = remembered
 
     def _write_state(self, deleted: tuple[str, ...]) -> list[str]:
         gone = {*deleted}
@@ -202,10 +225,12 @@ class Keeper:
             return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
         return []
 
-    def _is_damaged(self, path: str) -> bool:
-        """Tell whether a checkpoint is lost anyway; a program that comes back saves it again."""
+    def _is_lost(self, path: str) -> bool:
+        """Tell whether an index cannot tell any more whose it is; such a number is saved again."""
         try:
-            open_checkpoint(self._storage, path).close()
+            commit_file = read_commit_file(self._storage, path)
+            if commit_file.single is not None:
+                commit_file.single.close()
         except CorruptCheckpointError:
             return True
         except CheckpointError:
@@ -214,7 +239,7 @@ class Keeper:
 
     def _time_of(self, entry: str) -> float:
         """Return a time for an entry of the state file that has none."""
-        status = commit_status(self._storage, files.in_directory(self._directory, entry))
+        status = status_if_known(self._storage, files.in_directory(self._directory, entry))
         return self._clock() if status is None else status.mtime
 
     def _recall(self, listed: Listed) -> Remembered:
@@ -225,6 +250,7 @@ class Keeper:
         except CorruptCheckpointError as error:
             damage = error.message.rstrip(".")
         recorded = self._recorded
+        self._has_record = recorded is not None
         self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
         if recorded is not None:
             return recorded
@@ -236,9 +262,10 @@ class Keeper:
                 " that need not be kept."
             )
             return Remembered(frozenset(self._times(saved)), {}, self._since(listed))
-        last = listed.last_preserved
-        old = [] if last is None else [s for s in saved if s.time <= last]
-        preserved = {n: time for n, time in self._times(old).items() if n not in listed.times}
+        # What was kept for good is not listed; what was saved last, neither.
+        highest = max(listed.times, default=-1)
+        unlisted = {n: t for n, t in self._times(saved).items() if n not in listed.times}
+        preserved = {number: time for number, time in unlisted.items() if number < highest}
         return Remembered(frozenset(), preserved, self._since(listed))
 
     def _since(self, listed: Listed) -> float:
@@ -254,14 +281,13 @@ class Keeper:
         return {number: time for number, time in found if number is not None}
 
     def _mind_the_clock(self) -> list[str]:
-        """Begin anew where the clock was set back; return what to say about it."""
+        """Return what to say, once, about a clock that was set back."""
         now, last = self._clock(), self._remembered.last_preserved
-        if last <= now:
-            return []
-        self._remembered = attrs.evolve(self._remembered, last_preserved=now)
-        if self._settings.every_hours is None:
+        was_told, self._told_of_clock = self._told_of_clock, last > now
+        if was_told or last <= now or self._settings.every_hours is None:
             return []
         return [
             f"{self.shelf.prefix}: the clock was set back, from at least {last:.0f} to {now:.0f}"
-            " seconds since 1970. What is kept every few hours is counted from now on."
+            " seconds since 1970. What is kept every few hours is counted from the next save on,"
+            " and what was saved before that is rather kept than deleted."
         ]

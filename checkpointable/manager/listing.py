@@ -20,7 +20,8 @@ class Listed:
     Attributes:
         times: when each of its checkpoints was saved, by number, in the order of saving; `None`
             where the file does not say.
-        last_preserved: the time that the file has for all names together.
+        last_preserved: the time that the file has for this name; `None` where it lists other
+            names too, because then it may be theirs.
     """
 
     times: dict[int, float | None]
@@ -31,13 +32,13 @@ def listed_of(state: CheckpointState | None, name: str) -> Listed:
     """Return what a state file lists of the numbered checkpoints of a name."""
     if state is None:
         return Listed({}, None)
+    entries = _entries(state)
     times = {
-        number: time
-        for entry, time in _entries(state)
-        if (number := _number(entry, name)) is not None
+        number: time for entry, time in entries if (number := _number(entry, name)) is not None
     }
     last = state.last_preserved_timestamp
-    return Listed(times, last if last is not None and math.isfinite(last) else None)
+    is_own = len(times) == len(entries) and last is not None and math.isfinite(last)
+    return Listed(times, last if is_own else None)
 
 
 def with_own(
@@ -49,7 +50,8 @@ def with_own(
 ) -> CheckpointState:
     """Return what a state file is to say once these are all checkpoints of a name.
 
-    What it lists of other names stays, and stands first.
+    What it lists of other names stays, and stands first; where it does, its `last_preserved` is
+    theirs, and stays too.
 
     Args:
         state: what it says.
@@ -61,6 +63,10 @@ def with_own(
     others = [e for e in _entries(state) if _number(e[0], name) is None] if state else []
     paths = [entry for entry, _ in others] + [posixpath.basename(s.prefix) for s in own]
     times = [time_of(e) if time is None else time for e, time in others] + [s.time for s in own]
+    if state is not None and others:
+        return CheckpointState(
+            paths[-1], tuple(paths), tuple(times), state.last_preserved_timestamp
+        )
     return CheckpointState(paths[-1], tuple(paths), tuple(times), last_preserved)
 
 

@@ -45,7 +45,10 @@ class CheckpointManager:
     decides by survives restarts, and the directory may be moved or copied. Nothing but the
     directory and the lock file `NAME.lock` is made before the first save.
 
-    Thread-safe: calls take turns. A forked child may read, but leaves saving to its parent.
+    Thread-safe: calls take turns. A forked child may read, but leaves saving to its parent. Every
+    call raises a `StorageError`, and touches nothing, where the path of the directory does not lead
+    to the one that was locked any more: it was moved, removed or replaced, or the path is relative
+    and the working directory was changed.
 
     Args:
         checkpoint: what to save and to restore.
@@ -138,7 +141,7 @@ class CheckpointManager:
         self._storage = storage
         # What is remembered is a float, whatever the clock gives.
         self._clock: Callable[[], float] = lambda: float(clock())
-        self._interval = Interval(checkpoint_interval)
+        self._interval = Interval(self._settings.interval)
         self._preemption = Preemption()
         place = self._directory.rstrip("/") or ("/" if self._directory else ".")
         storage.make_dirs(place, durable=self._options.durable)
@@ -173,7 +176,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             self._keeper.shelf.refresh()
             return [saved.prefix for saved in self._keeper.listed()]
 
@@ -186,7 +189,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             paths = self._keeper.shelf.newest_first()
         return next((p for p in paths if checkpoint_exists(p, storage=self._storage)), None)
 
@@ -197,7 +200,7 @@ class CheckpointManager:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with self._hold.turn:
+        with self._hold.reading():
             self._keeper.shelf.refresh()
             return self._keeper.best()
 
@@ -370,9 +373,10 @@ class CheckpointManager:
         belongs to a save, and raises `SystemExit` with 128 and the number of the signal (143), so
         that `finally` blocks run. A save that is going on when the signal comes is finished, and
         is the last one. Where no save ends within the grace period, or the block is left without
-        one, the program exits unsaved with the same code, and one line on stderr says so. A save is
-        never interrupted; a second signal changes nothing. If the main thread does not react to
-        the end of the grace period for 5 seconds more, the process is ended at once.
+        one, the program exits unsaved with the same code, and one line on stderr says so; an
+        exception that leaves the block is not replaced, and the line names it. A save is never
+        interrupted; a second signal changes nothing. If the main thread does not react to the end
+        of the grace period for 5 seconds more, the process is ended at once.
 
         Leaving the block puts back what handled the signal before; that is not called meanwhile.
         Forked children have no part in this. Enter it in the main thread; saves may come from any.

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from checkpointable.bundle import files
+from checkpointable.bundle.files import FileKind
 from checkpointable.retention.policies import (
     EveryHours,
     KeepBest,
@@ -97,14 +98,14 @@ def check_settings(
         TypeError, ValueError: one is wrong; the message names it as the user wrote it.
         StorageError: the name is too long.
     """
-    _check_count("max_to_keep", max_to_keep)
-    _check_count("keep_best", keep_best)
-    _check_count("keep_every_n_steps", every_steps)
+    max_to_keep = _count("max_to_keep", max_to_keep)
+    keep_best = _count("keep_best", keep_best)
+    every_steps = _count("keep_every_n_steps", every_steps)
     if hours is not None:
         _check_hours(hours)
     _check_name(name)
     _check_step_counter(step_counter)
-    _check_interval(interval, step_counter)
+    interval = _interval(interval, step_counter)
     best = _best(keep_best, metric, mode)
     return Settings(
         name=name,
@@ -151,18 +152,19 @@ def check_callable(name: str, value: Any) -> Callable[[], Any] | None:
     return found
 
 
-def _check_count(argument: str, value: Any) -> None:
+def _count(argument: str, value: Any) -> int | None:
     if value is None:
-        return
-    if type(value) is not int:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{argument} is {value!r}, expected an int of at least 1, or None")
     if value < 1:
         more = ". To keep all, give None" if argument == "max_to_keep" else ", or None"
         raise ValueError(f"{argument} is {value}, expected at least 1{more}.")
+    return int(value)
 
 
 def _check_hours(hours: Any) -> None:
-    if isinstance(hours, bool) or not isinstance(hours, (int, float)):
+    if isinstance(hours, bool) or not isinstance(hours, (int, float, np.integer, np.floating)):
         raise TypeError(
             f"keep_checkpoint_every_n_hours is {hours!r}, expected a number of hours, or None"
         )
@@ -177,6 +179,11 @@ def _check_name(name: Any) -> None:
         raise ValueError(
             f"checkpoint_name is {name!r}, expected a name without directories, such as 'ckpt'."
             " Give the directory as `directory`."
+        )
+    if files.read_name(name).kind is not FileKind.BARE:
+        raise ValueError(
+            f"checkpoint_name is {name!r}, which ends as a file of a checkpoint does. Give the name"
+            f" alone: {files.read_name(name).prefix!r}."
         )
     for single_file in (False, True):
         files.check_prefix(f"{name}-{_LARGEST}", single_file=single_file)
@@ -197,14 +204,14 @@ def _check_step_counter(step_counter: Any) -> None:
         )
 
 
-def _check_interval(interval: Any, step_counter: Any) -> None:
+def _interval(interval: Any, step_counter: Any) -> int | datetime.timedelta | None:
     if interval is None:
-        return
+        return None
     if isinstance(interval, datetime.timedelta):
         if interval <= datetime.timedelta(0):
             raise ValueError(f"checkpoint_interval is {interval}, expected more than no time")
-        return
-    if type(interval) is not int:
+        return interval
+    if isinstance(interval, bool) or not isinstance(interval, (int, np.integer)):
         raise TypeError(
             f"checkpoint_interval is {interval!r}, expected a number of steps (an int), a"
             " datetime.timedelta, or None"
@@ -216,6 +223,7 @@ def _check_interval(interval: Any, step_counter: Any) -> None:
             f"checkpoint_interval is {interval} steps, but there is no step_counter. Give the"
             " Variable that counts the steps, or the interval as a datetime.timedelta."
         )
+    return int(interval)
 
 
 def _best(keep_best: int | None, metric: Any, mode: Any) -> KeepBest | None:

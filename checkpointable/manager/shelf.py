@@ -7,14 +7,16 @@ Nothing is owned, and so nothing is ever deleted, that has not the stamp of a ma
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import attrs
 import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import Candidate, candidates_called, commit_status
+from checkpointable.directory.numbers import candidates_called, status_if_known
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.manager.stamp import Stamp, read_stamp
 from checkpointable.retention.plan import record_saved
@@ -31,13 +33,12 @@ class Shelf:
         strangers: those that are left alone, each with the reason.
     """
 
-    def __init__(self, storage: Storage, prefix: str, clock: Callable[[], float]) -> None:
+    def __init__(self, storage: Storage, prefix: str) -> None:
         self.prefix = prefix
         self.saved: tuple[Saved, ...] = ()
         self.strangers: dict[str, str] = {}
         self._storage = storage
         self._name = files.split_path(prefix)[1]
-        self._clock = clock
         #: What each commit file was like when it was last looked into.
         self._seen: dict[str, FileStatus] = {}
 
@@ -78,7 +79,7 @@ class Shelf:
     ) -> None:
         """Look at the directory again: what has come, what has gone, what was replaced.
 
-        What has come stands where its time says; of what was replaced by a checkpoint of the same
+        What has come stands where its number says; of what was replaced by a checkpoint of the same
         owner, place and time stay.
 
         Args:
@@ -112,7 +113,9 @@ class Shelf:
                 owned[path] = described(before, number, stamp)
             else:
                 time = listed.get(number, times.get(number))
-                new[number] = described(self._found(found, time), number, stamp)
+                new[number] = described(
+                    Saved(path, found.mtime if time is None else time), number, stamp
+                )
         kept = [owned[s.prefix] for s in self.saved if s.prefix in owned]
         kept += [new.pop(number) for number in listed if number in new]
         self.saved = tuple(_merged(kept, new.values()))
@@ -131,17 +134,11 @@ class Shelf:
 
     def put(self, newest: Saved) -> None:
         """Take in what was saved this very moment."""
-        status = commit_status(self._storage, newest.prefix)
+        status = status_if_known(self._storage, newest.prefix)
         self.strangers.pop(newest.prefix, None)
-        now = self._clock()  # Where the clock was set back, nothing is of tomorrow.
-        saved = [s if s.time <= now else attrs.evolve(s, time=now) for s in self.saved]
-        self.saved = record_saved(saved, newest)
+        self.saved = record_saved(self.saved, newest)
         if status is not None:  # Last: what is seen, and on no shelf, would never be looked at.
             self._seen[newest.prefix] = status
-
-    def _found(self, found: Candidate, time: float | None) -> Saved:
-        """Return a checkpoint that came to be known by looking; none is of tomorrow."""
-        return Saved(found.prefix, min(found.mtime if time is None else time, self._clock()))
 
 
 def described(saved: Saved, number: int, stamp: Stamp) -> Saved:
@@ -157,23 +154,20 @@ def described(saved: Saved, number: int, stamp: Stamp) -> Saved:
 def _merged(ordered: Sequence[Saved], others: Iterable[Saved]) -> list[Saved]:
     """Put checkpoints of unknown order among those of known order.
 
-    Among themselves their times decide. Each stands after the last that is not younger and has a
-    lower number: times alone are not trusted, because a copy of the directory may have made all
-    files anew.
+    Each stands after the last that has a lower number, and among themselves numbers decide. Times
+    are not trusted: clocks go backwards, and a copy of the directory makes all files anew.
     """
-    ages = [_age(s) for s in ordered]
-    places: list[list[Saved]] = [[] for _ in range(len(ages) + 1)]
-    for other in sorted(others, key=_age):
-        time, number = _age(other)
-        place = len(ages)
-        while place and (ages[place - 1][0] > time or ages[place - 1][1] > number):
-            place -= 1
-        places[place].append(other)
+    numbers = [_number(s) for s in ordered]
+    #: The lowest number from each place on.
+    lowest = [*accumulate(reversed(numbers), min)][::-1]
+    places: list[list[Saved]] = [[] for _ in range(len(numbers) + 1)]
+    for other in sorted(others, key=_number):
+        places[bisect_left(lowest, _number(other))].append(other)
     merged = places[0]
     for saved, after in zip(ordered, places[1:], strict=True):
         merged += [saved, *after]
     return merged
 
 
-def _age(saved: Saved) -> tuple[float, int]:
-    return saved.time, files.split_number(saved.prefix)[1] or 0
+def _number(saved: Saved) -> int:
+    return files.split_number(saved.prefix)[1] or 0

@@ -11,8 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.bundle.reader import open_checkpoint
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved
 from checkpointable.format.dtypes import PYTHON, STRING
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.paths import values_by_key
@@ -33,12 +32,13 @@ from checkpointable.restore.entries import Entry
 from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.report import Report
 from checkpointable.storage.base import PathLike
-from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable, Variable
 
 #: Keys of the save counter, which is the library's own.
 _COUNTER: Final = (SAVE_COUNTER, attribute_key(SAVE_COUNTER, VARIABLE_VALUE))
+#: How many missing tensors a message lists.
+_SHOWN: Final = 10
 _REMEDY: Final = (
     "Give the Variable the stored dtype and shape, or leave it out of the assignment map."
 )
@@ -63,9 +63,9 @@ def init_from_checkpoint(
     | a scope | a Trackable | its Variables: by global name, in the scope or after it, or by path |
 
     A tensor is a name, a key or an object path, as in `CheckpointReader`; `:0` at its end does not
-    count. A scope ends with `/`; `/` alone is the whole checkpoint, or all Variables. In a scope,
-    what only one side has is left alone, and listed in the report. Where entries name a Variable
-    twice, the last one counts.
+    count. A scope ends with `/`; `/` alone is the whole checkpoint, or all Variables. Tensors of a
+    scope that no Variable takes are listed in the report; a Variable without a tensor is an error.
+    Where entries name a Variable twice, the longer key counts: a tensor before its scope.
 
     Args:
         path: a checkpoint, or a directory: its newest one.
@@ -74,12 +74,12 @@ def init_from_checkpoint(
             graph (its collection "variables").
 
     Returns:
-        which Variables begin with stored values, which of a scope do not, and which of its tensors
-        are not used.
+        which Variables begin with stored values, and which tensors of a scope are not used.
 
     Raises:
-        ValueError: the checkpoint lacks a tensor, a name or scope has no Variable, a scope stands
-            against a single name, or parts are not of one tensor.
+        ValueError: the checkpoint lacks a tensor, be it of a name or for a Variable of a scope; a
+            name or scope has no Variable; a scope stands against a single name; or parts are not
+            of one tensor.
         IncompatibleCheckpointError: a dtype or shape differs (it is a ValueError too).
         TypeError: something else stands in the map.
         CheckpointNotFoundError: there is no checkpoint.
@@ -98,12 +98,12 @@ def init_from_checkpoint(
     """
     pairs = _pairs(assignment_map)
     pool = VariablePool(variables)
-    source = open_checkpoint(LOCAL, resolve(path))
+    source = open_resolved(path)
     is_kept = False
     try:
         with without_collections():
             assignment = _Assignment(source, pool)
-            for key, value in pairs:
+            for key, value in sorted(pairs, key=lambda pair: len(str(pair[0]))):
                 assignment.add(key, value)
             report, is_kept = assignment.carry_out()
     finally:
@@ -125,7 +125,8 @@ class _Assignment:
         }
         #: By identity: the Variable, how messages name it, and the key of its tensor.
         self._chosen: dict[int, tuple[Variable, str, str]] = {}
-        self._missing: list[Entry] = []
+        #: Why Variables have no tensor, by identity; a later entry may have one.
+        self._missing: dict[int, str] = {}
         self._scopes: list[str] = []
 
     def add(self, key: Any, value: Any) -> None:
@@ -168,9 +169,16 @@ class _Assignment:
         """Check that all fits, then assign; tell whether the checkpoint must stay open.
 
         Raises:
+            ValueError: a Variable has no tensor; nothing was changed.
             IncompatibleCheckpointError: something does not fit; nothing was changed.
             CorruptCheckpointError: what is assigned now is damaged.
         """
+        if self._missing:
+            shown = "\n  ".join([*self._missing.values()][:_SHOWN])
+            raise ValueError(
+                f"assignment_map: {self._source.path} lacks {len(self._missing)} of the tensors:\n"
+                f"  {shown}\nGive a scope whose Variables all have one, or single names."
+            )
         chosen = self._chosen.values()
         targets = {_target(v, label, key): v for v, label, key in chosen}
         names = {key: (self._numbers[key],) for _, _, key in chosen}
@@ -186,7 +194,7 @@ class _Assignment:
         used = {*names, *_COUNTER}
         unused = [Entry(key) for key in self._numbers if self._is_below(key) and key not in used]
         report = match.report(target for target, _ in match.matched)
-        return attrs.evolve(report, missing=self._missing, unused=unused, split=()), bool(later)
+        return attrs.evolve(report, unused=unused, split=()), bool(later)
 
     def _single(self, key: str, variables: Sequence[Variable]) -> None:
         """Let one Variable, or all parts of one, begin with one tensor."""
@@ -203,28 +211,27 @@ class _Assignment:
     def _scope(self, scope: str, variables: Iterable[tuple[Variable, str, Sequence[str]]]) -> None:
         """Let Variables begin with tensors of a scope, by the first name that it has."""
         beginning = "" if scope == "/" else scope
-        missing, count = list[Entry](), 0
+        count = 0
         for variable, label, names in variables:
+            count += 1
             keys = (self._find(beginning + name) for name in names)
             found = next((key for key in keys if key is not None), None)
             if found is None:
-                reason = f"the checkpoint has no tensor {beginning + names[0]!r}"
-                missing.append(Entry(label, str(variable.dtype), variable.shape, reason))
+                name = beginning + names[0]
+                self._missing[id(variable)] = f"{label}: no tensor {name!r}. {self._nearest(name)}"
             else:
-                count += 1
                 self._choose(found, [(variable, label)])
         if not count:
-            first = f"{missing[0].path}: {missing[0].reason}. " if missing else ""
             raise ValueError(
-                f"assignment_map: no Variable has a tensor in the scope {scope!r} of"
-                f" {self._source.path}. {first}{self._nearest(beginning)}"
+                f"assignment_map: there is no Variable for the scope {scope!r} of"
+                f" {self._source.path}."
             )
         self._scopes.append(beginning)
-        self._missing.extend(missing)
 
     def _choose(self, key: str, variables: Iterable[tuple[Variable, str]]) -> None:
         for variable, label in variables:
             self._chosen[id(variable)] = (variable, label, key)
+            self._missing.pop(id(variable), None)
 
     def _find(self, name: str) -> str | None:
         """Return the key that a name, key or path stands for."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from checkpointable.bundle.opening import read_commit_file
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import commit_status, status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import (
     CheckpointState,
@@ -171,7 +171,7 @@ class Keeping:
             tuple(surplus),
             plan.last_preserved,
         )
-        status = commit_status(self._storage, newest.where)
+        status = status_if_known(self._storage, newest.where)
         if status is not None:
             self._known[newest.prefix] = status
 
@@ -277,5 +277,5 @@ class Keeping:
             return True
 
     def _mtime(self, prefix: str) -> float:
-        status = commit_status(self._storage, prefix)
+        status = status_if_known(self._storage, prefix)
         return self._clock() if status is None else status.mtime

@@ -108,6 +108,10 @@ class HeldLock(ABC):
         In a forked child it does nothing: the lock is the parent's.
         """
 
+    @abstractmethod
+    def is_in_place(self) -> bool:
+        """Tell whether the path, as it is found now, still leads to the very file that is held."""
+
     @property
     @abstractmethod
     def inherited(self) -> bool:
@@ -157,6 +161,10 @@ class Storage(ABC):
         """Wait for the directory's lock and hold it; `False` where the file system cannot lock.
 
         The first time that it cannot, there is a `CheckpointWarning`.
+
+        Raises:
+            StorageError: there is no such directory; or this thread holds the lock, or waits for
+                it, already (`EDEADLK`), which changes nothing for whoever did that.
         """
 
     @abstractmethod

@@ -58,6 +58,15 @@ class LocalHeldLock(HeldLock):
         """Whether this process has the object by fork only."""
         return self._descriptor.inherited
 
+    def is_in_place(self) -> bool:
+        """Tell whether the path still leads to the very file that is held."""
+        with refusals("look at the lock", self.path):
+            try:
+                found = os.lstat(self.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return os.path.samestat(found, os.fstat(self._descriptor.number))
+
     def close(self) -> None:
         """Empty the file and give the lock back."""
         if self._descriptor.number < 0:

@@ -27,7 +27,7 @@ from checkpointable.storage.base import (
     byte_views,
 )
 from checkpointable.storage.owners import check_lock_file, decode_owner, encode_owner, in_use
-from checkpointable.storage.refusals import check_is_file, refusals, system_error
+from checkpointable.storage.refusals import check_is_file, locked_twice, refusals, system_error
 
 
 @attrs.frozen
@@ -67,6 +67,7 @@ class MemoryStorage(Storage):
     def __init__(self, image: DiskImage | None = None) -> None:
         self._guard = threading.RLock()
         self._dir_locks: dict[str, threading.Lock] = {}
+        self._claims: set[tuple[str, int]] = set()  # which thread holds or waits for which lock
         self._nodes: dict[str, _Node] = {}
         self._dirs = {"/"}
         self._count = 0
@@ -175,7 +176,7 @@ class MemoryStorage(Storage):
             check_lock_file(path, bytes(node.data))
             self._nodes[key] = node
             node.data[:] = encode_owner(owner)
-            return _MemoryHeldLock(path, node, self._guard)
+            return _MemoryHeldLock(path, node, self._guard, self._nodes)
 
     @contextmanager
     def _locked_dir(self, path: str) -> Iterator[bool]:
@@ -183,8 +184,15 @@ class MemoryStorage(Storage):
             key = _absolute(path)
             self._need_dir(key)
             lock = self._dir_locks.setdefault(key, threading.Lock())
-        with lock:
-            yield True
+            claim = (key, threading.get_ident())
+            if claim in self._claims:
+                raise locked_twice(path)
+        try:
+            self._claims.add(claim)
+            with lock:
+                yield True
+        finally:
+            self._claims.discard(claim)
 
     def _new_node(self, data: bytes) -> _Node:
         self._count += 1
@@ -264,16 +272,23 @@ class _MemoryReadable(ReadableFile):
 class _MemoryHeldLock(HeldLock):
     """A lock that is held."""
 
-    def __init__(self, path: str, node: _Node, guard: threading.RLock) -> None:
+    def __init__(
+        self, path: str, node: _Node, guard: threading.RLock, nodes: Mapping[str, _Node]
+    ) -> None:
         self.path = path
         self._node = node
         self._guard = guard
+        self._nodes = nodes
         self._finalizer = weakref.finalize(self, _unlock, node)
         node.locked = True
 
     @property
     def inherited(self) -> bool:
         return False
+
+    def is_in_place(self) -> bool:
+        with self._guard:
+            return self._nodes.get(_absolute(self.path)) is self._node
 
     def close(self) -> None:
         with self._guard:

@@ -19,6 +19,7 @@ from checkpointable.directory.latest import (
     find_newest,
     get_checkpoint_mtimes,
     latest_checkpoint,
+    open_resolved,
     resolve,
 )
 from checkpointable.directory.numbers import candidates, numbered_checkpoints
@@ -83,11 +84,56 @@ def test_a_state_file_left_behind_does_not_decide(tmp_path: Path) -> None:
     """A higher number written later wins: the program died before it could write the state."""
     _save(tmp_path, "ckpt-4", mtime=100)
     record_latest(LOCAL, str(tmp_path / "ckpt-4"))
+    os.utime(tmp_path / "checkpoint", (100, 100))
     _save(tmp_path, "ckpt-5", mtime=100)
     _save(tmp_path, "ckpt-6", mtime=101)
     assert _latest(tmp_path) == "ckpt-6"
     (tmp_path / "ckpt-6.index").write_bytes(b"damaged")
     assert _latest(tmp_path) == "ckpt-5"
+
+
+def test_what_the_state_file_lists_was_seen_by_its_writer(tmp_path: Path) -> None:
+    """To go back, one names an older checkpoint: what is listed beside it is no newer one."""
+    for number in (1, 2, 3):
+        _save(tmp_path, f"ckpt-{number}", mtime=100)
+    listed = CheckpointState("ckpt-1", ("ckpt-2", "ckpt-3", "ckpt-1"))
+    write_state(LOCAL, str(tmp_path), listed)
+    os.utime(tmp_path / "checkpoint", (50, 50))
+    assert _latest(tmp_path) == "ckpt-1"
+
+
+def test_a_younger_state_file_decides(tmp_path: Path) -> None:
+    """A state file that was written after all checkpoints means what it says."""
+    for number in (1, 2, 3):
+        _save(tmp_path, f"ckpt-{number}", mtime=100)
+    ckpt.update_checkpoint_state(tmp_path, tmp_path / "ckpt-1")
+    assert _latest(tmp_path) == "ckpt-1"
+
+
+def test_another_state_file_knows_its_own_checkpoints_alone(tmp_path: Path) -> None:
+    """Under a name of one's own nothing is found but what was recorded there."""
+    _save(tmp_path, "ckpt-1", mtime=100)
+    assert latest_checkpoint(tmp_path, "best") is None
+    write_state(LOCAL, str(tmp_path), CheckpointState("ckpt-1"), "best")
+    os.utime(tmp_path / "best", (100, 100))
+    _save(tmp_path, "ckpt-2", mtime=200)
+    assert latest_checkpoint(tmp_path, "best") == str(tmp_path / "ckpt-1")
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_gone(tmp_path: Path) -> None:
+    """A bare file that may not be opened may be a checkpoint; one that vanished is none."""
+    _save(tmp_path, "ckpt-1", mtime=100, options=SINGLE)
+
+    class Unreadable(WrappedStorage):
+        def open_read(self, path: str) -> ReadableFile:
+            raise StorageError("no", errno=errno.EACCES, path=path)
+
+    class Vanishing(WrappedStorage):
+        def open_read(self, path: str) -> ReadableFile:
+            raise CheckpointNotFoundError("no")
+
+    assert [1] == [*numbered_checkpoints(Unreadable(LOCAL), str(tmp_path / "ckpt"))]
+    assert [] == [*numbered_checkpoints(Vanishing(LOCAL), str(tmp_path / "ckpt"))]
 
 
 @pytest.mark.parametrize(
@@ -395,3 +441,26 @@ def test_other_formats_exist_by_name(tmp_path: Path) -> None:
     assert {"tf-1", "st", "odd"} == {
         posixpath.basename(c.prefix) for c in candidates(LOCAL, str(tmp_path))
     }
+
+
+def test_a_directory_is_opened_though_its_newest_goes(tmp_path: Path) -> None:
+    """Where the newest is removed between the look and the opening, the next one is opened."""
+    for number in (1, 2):
+        _save(tmp_path, f"ckpt-{number}", mtime=100 + number)
+    record_latest(LOCAL, str(tmp_path / "ckpt-2"))
+
+    class Removing(WrappedStorage):
+        opened = 0
+
+        def open_read(self, path: str) -> ReadableFile:
+            self.opened += path.endswith("ckpt-2.index")
+            if self.opened == 2:  # The first time it was looked for.
+                remove_checkpoints(LOCAL, [str(tmp_path / "ckpt-2")])
+                record_latest(LOCAL, str(tmp_path / "ckpt-1"))
+            return super().open_read(path)
+
+    source = open_resolved(tmp_path, storage=Removing(LOCAL))
+    assert str(tmp_path / "ckpt-1") == source.path
+    source.close()
+    with pytest.raises(CheckpointNotFoundError, match="ckpt-2: there is no checkpoint"):
+        open_resolved(tmp_path / "ckpt-2")

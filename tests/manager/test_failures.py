@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
+from checkpointable.checkpoint import save_checkpoint
 from checkpointable.directory.latest import checkpoint_exists as exists
 from checkpointable.manager import shelf
 from checkpointable.manager.shelf import Shelf
@@ -179,7 +180,7 @@ def test_without_a_record_nothing_is_deleted() -> None:
 
 def test_what_was_saved_is_there_whatever_the_disk_says() -> None:
     """A checkpoint whose file could not be looked at right after the save still counts."""
-    shelf = Shelf(MemoryStorage(), "run/ckpt", lambda: 1.0)
+    shelf = Shelf(MemoryStorage(), "run/ckpt")
     shelf.put(Saved("run/ckpt-3", 1.0))
     assert frozenset({"run/ckpt-3"}) == shelf.present()
 
@@ -211,6 +212,27 @@ def test_a_save_is_carried_out_in_order() -> None:
         "checkpoint",
         "- ckpt-1.index",
     ] == (names)
+
+
+def test_what_is_replaced_during_a_save_is_left_alone() -> None:
+    """What somebody else writes under an old number while a save goes on is not deleted."""
+    world = World(max_to_keep=1)
+    world.manager.save()
+
+    class Meddling(ckpt.PythonState):
+        def serialize(self) -> bytes:
+            options = ckpt.SaveOptions()
+            other = ckpt.Checkpoint(x=77)
+            path = f"{DIRECTORY}/ckpt-1"
+            save_checkpoint(other, path, options, numbered=False, storage=world.storage)
+            return b""
+
+        def deserialize(self, serialized: bytes) -> None: ...
+
+    world.checkpoint.meddling = Meddling()
+    world.manager.save()
+    assert ["ckpt-1", "ckpt-2"] == world.on_disk()
+    assert ["ckpt-2"] == world.names()
 
 
 def test_what_cannot_be_saved_changes_nothing() -> None:

@@ -47,6 +47,17 @@ def test_an_interval_can_be_cut_short_but_not_to_nothing() -> None:
     assert "run/ckpt-3" == world.manager.save()
 
 
+def test_a_step_counter_that_goes_back_makes_a_save_due() -> None:
+    """The interval begins anew there."""
+    world, counter = counting(checkpoint_interval=3)
+    saved = []
+    for step in (100, 101, 0, 1, 2, 3, 4):
+        counter.assign(step)
+        if world.manager.save() is not None:
+            saved.append(step)
+    assert [100, 0, 3] == saved
+
+
 def test_an_interval_of_time() -> None:
     """The first save is always due, then whenever the time is over, or the clock was set back."""
     world = World(checkpoint_interval=FOUR_HOURS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 
 from checkpointable.directory.state_file import CheckpointState
@@ -28,7 +29,11 @@ def test_entries_of_a_name_are_found_by_their_last_part() -> None:
     assert {3: 1.0, 5: 3.0} == listed_of(STATE, "ckpt").times
     assert [3, 5] == list(listed_of(STATE, "ckpt").times)
     assert {2: None} == listed_of(STATE, "ckpt-1").times
-    assert 0.5 == listed_of(STATE, "ckpt").last_preserved
+    assert None is listed_of(STATE, "ckpt").last_preserved  # It may be that of another name.
+    alone = attrs.evolve(
+        STATE, all_model_checkpoint_paths=("ckpt-3",), all_model_checkpoint_timestamps=(1.0,)
+    )
+    assert 0.5 == listed_of(alone, "ckpt").last_preserved
 
 
 def test_nothing_is_listed_where_there_is_no_state_file() -> None:
@@ -46,14 +51,14 @@ def test_times_count_only_where_each_entry_has_one(times: tuple[float, ...]) -> 
 
 
 def test_a_name_replaces_its_own_entries_alone() -> None:
-    """Others stay as they stand, first; each keeps its time or is given one."""
+    """Others stay as they stand, first, with the time that is theirs; each has its own time."""
     own = [Saved("run/ckpt-8", 8.0), Saved("run/ckpt-6", 9.0)]
     state = with_own(STATE, "ckpt", own, 7.0, {"ckpt-1-2": 5.5}.__getitem__)
     assert "ckpt-6" == state.model_checkpoint_path
     paths = ("best", "sub/ckpt-7", "ckpt-007", "ckpt-1-2", "best-3", "ckpt-8", "ckpt-6")
     assert paths == state.all_model_checkpoint_paths
     assert (2.0, 4.0, 5.0, 5.5, 6.0, 8.0, 9.0) == state.all_model_checkpoint_timestamps
-    assert 7.0 == state.last_preserved_timestamp
+    assert 0.5 == state.last_preserved_timestamp
 
 
 def test_the_first_entry_of_all() -> None:

@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import shutil
+import signal
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ import checkpointable as ckpt
 from checkpointable.checkpoint import save_checkpoint
 from checkpointable.directory.state_file import read_state
 from checkpointable.manager.stamp import STAMP_KEY
+from checkpointable.storage.base import read_all
 from checkpointable.storage.local import LOCAL
 from tests.harness.processes import in_child
 from tests.manager.managers import DIRECTORY, World, bare
@@ -90,6 +92,11 @@ class TestArguments:
             ("checkpoint_interval", datetime.timedelta(0)),
             ("checkpoint_name", ""),
             ("checkpoint_name", "a/b"),
+            ("checkpoint_name", "a.index"),
+            ("checkpoint_name", "a.safetensors"),
+            ("checkpoint_name", "a.data-00000-of-00001"),
+            ("max_to_keep", np.int64(0)),
+            ("keep_checkpoint_every_n_hours", np.float32(0)),
             ("step_counter", ckpt.Variable([1])),
             ("step_counter", ckpt.Variable(1.0)),
             ("save_options", ckpt.SaveOptions(metadata={STAMP_KEY: 1})),
@@ -122,6 +129,22 @@ class TestArguments:
         with pytest.raises(TypeError, match=named):
             manage(tmp_path / "new", **{name: value})
         assert [] == os.listdir(tmp_path)
+
+    def test_numbers_of_numpy_are_numbers(self, tmp_path: Path) -> None:
+        """Counts, intervals and hours may come from numpy, and are then what they say."""
+        manager = manage(
+            tmp_path,
+            np.int32(2),
+            keep_best=np.uint8(1),
+            metric="acc",
+            keep_every_n_steps=np.int64(3),
+            keep_checkpoint_every_n_hours=np.float32(1.5),
+            step_counter=ckpt.Variable(0),
+            checkpoint_interval=np.uint8(200),
+        )
+        assert (200, int) == (manager.checkpoint_interval, type(manager.checkpoint_interval))
+        manager.save(metrics={"acc": 1})
+        assert "one of the latest 2, best by acc (1)" in str(manager.plan())
 
     def test_metric_must_be_a_name(self, tmp_path: Path) -> None:
         """A metric is named by a str."""
@@ -206,6 +229,47 @@ class TestDirectory:
         finally:
             gc.enable()
 
+    @pytest.mark.parametrize("how", ["chdir", "link", "moved", "removed", "lock removed"])
+    def test_another_directory_is_not_touched(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """A path that leads to another directory than it did is refused; nothing is touched."""
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        with manage(tmp_path / "b" / "run", 1) as other:
+            other.save(pin=True)
+            other.save()
+        (tmp_path / "link").symlink_to("a")
+        monkeypatch.chdir(tmp_path / "a")
+        directory = {"chdir": "run", "link": tmp_path / "link" / "run"}
+        manager = manage(directory.get(how, tmp_path / "a" / "run"), 1)  # type: ignore[arg-type]
+        manager.save()
+        if how == "chdir":
+            monkeypatch.chdir(tmp_path / "b")
+        elif how == "link":
+            (tmp_path / "link").unlink()
+            (tmp_path / "link").symlink_to("b")
+        elif how == "moved":
+            (tmp_path / "a" / "run").rename(tmp_path / "a" / "away")
+        elif how == "removed":
+            shutil.rmtree(tmp_path / "a" / "run")
+        else:
+            (tmp_path / "a" / "run" / "ckpt.lock").unlink()
+        before = sorted(map(str, tmp_path.rglob("*")))
+        for call in (
+            manager.save,
+            manager.plan,
+            manager.restore_latest,
+            manager.restore_or_initialize,
+            lambda: manager.pin(1),
+            lambda: manager.unpin(1),
+            lambda: manager.checkpoints,
+        ):
+            with pytest.raises(ckpt.StorageError, match="moved, removed or replaced, or the work"):
+                call()
+        assert before == sorted(map(str, tmp_path.rglob("*")))
+        manager.close()
+
     def test_a_manager_that_cannot_begin_gives_the_lock_back(self, tmp_path: Path) -> None:
         """If the record cannot be read, the error is raised and the directory is free."""
         (tmp_path / "ckpt.manager").mkdir()
@@ -231,6 +295,37 @@ class TestDirectory:
         with pytest.raises(ckpt.DirectoryInUseError):
             manage(tmp_path)
         assert str(tmp_path / "ckpt-2") == manager.save()
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_waits_for_nobody(self, tmp_path: Path) -> None:
+        """While a thread of the parent saves, a child reads the properties, and closes."""
+        holding, done = threading.Event(), threading.Event()
+
+        class Slow(ckpt.PythonState):
+            def serialize(self) -> bytes:
+                holding.set()
+                done.wait()
+                return b""
+
+            def deserialize(self, serialized: bytes) -> None: ...
+
+        slow = ckpt.CheckpointManager(ckpt.Checkpoint(x=Slow()), tmp_path, 1, checkpoint_name="s")
+        saving = threading.Thread(target=slow.save)
+        saving.start()
+        holding.wait()
+
+        def read_and_close() -> bool:
+            signal.alarm(20)  # instead of waiting for ever
+            read = slow.checkpoints, slow.latest_checkpoint, slow.best_checkpoint
+            with pytest.raises(RuntimeError, match="forked"):
+                slow.plan()
+            slow.close()
+            return read == ([], None, None)
+
+        assert in_child(read_and_close)
+        done.set()
+        saving.join()
+        assert ["s-1"] == bare(slow.checkpoints)
 
     def test_threads_take_turns(self, tmp_path: Path) -> None:
         """Saves of several threads each get a number, and the count holds at the end."""
@@ -315,6 +410,14 @@ class TestOwnership:
             manager.save(5)
         assert {"x": 2} == ckpt.load(tmp_path / "ckpt-5")
         assert [] == manager.checkpoints
+
+    def test_somebody_elses_damaged_number_is_not_replaced(self, tmp_path: Path) -> None:
+        """Though a shard of it is damaged: its index is whole, and says that it is not ours."""
+        ckpt.Checkpoint(x=np.arange(999)).write(tmp_path / "ckpt-5")
+        shard = next(tmp_path.glob("ckpt-5.data-*"))
+        shard.write_bytes(shard.read_bytes()[:-8])
+        with pytest.raises(ckpt.CheckpointExistsError, match="ckpt-5"):
+            manage(tmp_path).save(5)
 
     def test_a_damaged_number_can_be_saved_again(self, tmp_path: Path) -> None:
         """A program that comes back to a step replaces what was damaged there; it counts as new."""
@@ -440,8 +543,8 @@ class TestOpening:
         assert "run/ckpt-5" == world.manager.latest_checkpoint
 
     @pytest.mark.parametrize("content", [None, b"", b"damaged"])
-    def test_order_without_a_state_file_is_that_of_the_times(self, content: bytes | None) -> None:
-        """Without a state file the commit files' times decide, and between equal ones numbers."""
+    def test_order_without_a_state_file_is_that_of_the_numbers(self, content: bytes | None) -> None:
+        """Without a state file numbers decide; times of files say nothing."""
         world = World(max_to_keep=5)
         for number in (7, 3, 9, 8):
             world.manager.save(number)
@@ -452,7 +555,24 @@ class TestOpening:
             file.write([content])
             file.close()
         world.restart()
-        assert ["ckpt-7", "ckpt-3", "ckpt-8", "ckpt-9"] == world.names()
+        assert ["ckpt-3", "ckpt-7", "ckpt-8", "ckpt-9"] == world.names()
+        assert "run/ckpt-9" == world.manager.latest_checkpoint
+
+    def test_what_is_not_listed_stands_by_its_number(self) -> None:
+        """It comes after the last listed one with a lower number, however old its file seems."""
+        world = World(max_to_keep=None)
+        for number in (8, 4, 6):
+            world.manager.save(number, pin=True)
+        state = read_all(world.storage, f"{DIRECTORY}/checkpoint")
+        world.clock.tick(-30)
+        for number in (9, 5, 2, 7):
+            world.manager.save(number)
+        world.remove("checkpoint")
+        file = world.storage.create(f"{DIRECTORY}/checkpoint")
+        file.write([state])
+        file.close()
+        world.restart()
+        assert [2, 8, 4, 5, 6, 7, 9] == [int(n.removeprefix("ckpt-")) for n in world.names()]
 
     def test_a_touched_checkpoint_keeps_its_place(self) -> None:
         """A file whose time changed is looked into again; its checkpoint stays where it was."""

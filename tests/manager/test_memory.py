@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import checkpointable as ckpt
+from checkpointable.directory.state_file import read_state
 from checkpointable.errors import storage_error
 from checkpointable.format.frame import encode_frame
 from checkpointable.format.record_file import RECORD_MAGIC, encode_record_file
@@ -118,6 +119,7 @@ class CrashingStorage(WrappedStorage):
     def __init__(self, inner: Storage) -> None:
         super().__init__(inner)
         self.crashes = False
+        self.fails_to_remove = False
 
     def create(self, path: str) -> Any:
         if self.crashes and ".index." not in path and ".data-" not in path:
@@ -125,9 +127,20 @@ class CrashingStorage(WrappedStorage):
         return super().create(path)
 
     def remove(self, path: str) -> None:
-        if self.crashes:
+        if self.crashes or (self.fails_to_remove and path.endswith(".index")):
             raise storage_error(OSError(errno.EIO, "crash"), "remove", path)
         super().remove(path)
+
+
+class UnsyncedStorage(WrappedStorage):
+    """A storage that, when told so, cannot sync a directory."""
+
+    fails = False
+
+    def sync_dir(self, path: str) -> None:
+        if self.fails:
+            raise storage_error(OSError(errno.EIO, "told so"), "sync", path)
+        super().sync_dir(path)
 
 
 def check_decisions(rules: dict[str, Any], operations: list[Operation]) -> None:
@@ -287,6 +300,25 @@ class TestPins:
         world.manager.save(3)
         assert ["ckpt-3"] == world.on_disk()
 
+    def test_what_is_not_seen_for_a_moment_is_not_forgotten(self) -> None:
+        """Pinned and kept for good stay so, though saves are made while they are out of sight."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        world.manager.save(pin=True)
+        for _ in range(3):
+            world.clock.tick(1)
+            world.manager.save()
+        hidden = [f"{DIRECTORY}/ckpt-{number}.index" for number in (1, 2)]
+        for path in hidden:
+            world.storage.rename(path, f"{path}-away")
+        world.manager.save()
+        world.restart()
+        world.manager.save()
+        for path in hidden:
+            world.storage.rename(f"{path}-away", path)
+        world.manager.save()
+        world.manager.save()
+        assert {"ckpt-1", "ckpt-2"} <= {*world.on_disk()}
+
 
 class TestHours:
     def test_what_is_kept_for_good_is_not_listed(self) -> None:
@@ -328,6 +360,48 @@ class TestHours:
         world.manager.save()
         assert ["ckpt-2", "ckpt-4", "ckpt-7"] == world.on_disk()
 
+    def test_what_is_kept_for_good_survives_a_copy_of_the_checkpoints_alone(self) -> None:
+        """Without `NAME.manager`, and with all files made anew, it is known by not being listed."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        for _ in range(6):
+            world.clock.tick(0.5)
+            world.manager.save()
+        assert isinstance(world.storage, ClockedStorage)
+        world.clock.tick(1)
+        for name in world.storage.list_dir(DIRECTORY):
+            world.storage.rename(f"{DIRECTORY}/{name}", f"{DIRECTORY}/{name}")
+        world.remove("ckpt.manager")
+        world.restart()
+        world.manager.save()
+        assert {"ckpt-2", "ckpt-4", "ckpt-7"} <= {*world.on_disk()}
+
+    def test_what_another_name_remembers_keeps_nothing(self) -> None:
+        """A state file that lists other names alone does not make all that is there kept."""
+        world = World(max_to_keep=1)
+        world.manager.save()
+        world.remove("checkpoint")
+        with world.open(checkpoint_name="other", keep_checkpoint_every_n_hours=1) as other:
+            world.clock.tick(1)
+            other.save()
+        world.restart()
+        world.manager.save()
+        assert ["ckpt-3", "other-2"] == world.on_disk()
+
+    def test_names_do_not_change_each_others_times(self) -> None:
+        """Beside another name in the state file its time of what is kept for good stays."""
+        world = World(max_to_keep=1, checkpoint_name="other", keep_checkpoint_every_n_hours=1)
+        world.manager.save()
+        before = read_state(world.storage, DIRECTORY)
+        world.clock.tick(5)
+        with world.open(checkpoint_name="ckpt", keep_checkpoint_every_n_hours=1) as manager:
+            for _ in range(3):
+                world.clock.tick(2)
+                manager.save()
+        after = read_state(world.storage, DIRECTORY)
+        assert before is not None
+        assert after is not None
+        assert before.last_preserved_timestamp == after.last_preserved_timestamp
+
     def test_without_record_and_state_file_the_rule_begins_with_the_oldest(self) -> None:
         """If both are lost, the rule of hours keeps the oldest, and then one an hour."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
@@ -357,7 +431,7 @@ class TestHours:
         assert ["ckpt-2", "ckpt-4", "ckpt-6", "ckpt-7"] == world.on_disk()
 
     def test_a_clock_set_back_is_told_once(self) -> None:
-        """After that the rule counts from now on; nothing kept for good is lost."""
+        """After that the rule counts from the next save on; nothing kept for good is lost."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
         for _ in range(4):
             world.clock.tick(1)
@@ -370,7 +444,16 @@ class TestHours:
             world.clock.tick(0.5)
             world.manager.save()
         world.restart()
-        assert ["ckpt-1", "ckpt-2", "ckpt-3", "ckpt-6", "ckpt-8"] == world.on_disk()
+        assert ["ckpt-1", "ckpt-2", "ckpt-3", "ckpt-4", "ckpt-8"] == world.on_disk()
+
+    def test_what_was_saved_before_the_clock_was_set_back_is_rather_kept(self) -> None:
+        """Times stay as they were; the rule counts from the time of the newest, if that is less."""
+        world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
+        with pytest.warns(ckpt.CheckpointWarning, match="clock was set back"):
+            for seconds in (1800, 1800, -100_000, 1):
+                world.clock.now += seconds
+                world.manager.save()
+        assert ["ckpt-2", "ckpt-4"] == world.on_disk()
 
     def test_a_clock_set_back_meanwhile_is_told(self) -> None:
         """The next save says so, and goes on."""
@@ -477,7 +560,41 @@ class TestRecord:
         assert data == read_all(world.storage, f"{DIRECTORY}/ckpt.manager")
 
     def test_without_pins_and_hours_there_is_no_record(self) -> None:
-        """A manager that has nothing to remember writes no file."""
-        world = World()
+        """A manager that has nothing to remember writes no file before it deletes something."""
+        world = World(max_to_keep=1)
         world.manager.save()
         assert "ckpt.manager" not in world.storage.list_dir(DIRECTORY)
+        world.manager.save()
+        assert "ckpt.manager" in world.storage.list_dir(DIRECTORY)
+
+    def test_what_a_crash_left_undeleted_is_not_kept_for_good(self) -> None:
+        """Without any rule but the latest too, what could not be deleted goes at the next save."""
+        world = World(max_to_keep=1)
+        world.manager.save()
+        storage = CrashingStorage(world.storage)
+        world.storage = storage
+        world.restart()
+        storage.fails_to_remove = True
+        with pytest.warns(ckpt.CheckpointWarning, match="could be deleted"):
+            world.manager.save()
+        assert ["ckpt-1", "ckpt-2"] == world.on_disk()
+        storage.fails_to_remove = False
+        world.restart()
+        world.manager.save()
+        assert ["ckpt-3"] == world.on_disk()
+
+    def test_an_unpin_that_failed_is_written_down_again(self) -> None:
+        """If the disk has it though the call raised, the next save puts it right."""
+        world = World(max_to_keep=1, save_options=ckpt.SaveOptions(durable=True))
+        storage = UnsyncedStorage(world.storage)
+        world.storage = storage
+        world.restart()
+        world.manager.save(pin=True)
+        storage.fails = True
+        with pytest.raises(ckpt.StorageError, match="sync"):
+            world.manager.unpin(1)
+        storage.fails = False
+        world.manager.save()
+        world.restart()
+        world.manager.save()
+        assert ["ckpt-1", "ckpt-3"] == world.on_disk()

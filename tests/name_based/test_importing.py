@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import checkpointable as ckpt
+from checkpointable.format import dtypes
 from checkpointable.name_based.importing import import_graph
 from checkpointable.name_based.meta_graph import MetaGraphDef, VariableDef, VariableReference
 from checkpointable.name_based.meta_graph_file import read_meta_graph
@@ -425,6 +426,7 @@ class TestRefusals:
     def test_a_dtype_that_needs_a_package(self, monkeypatch):
         """What is missing is named, and nothing was rebuilt."""
         monkeypatch.setitem(__import__("sys").modules, "ml_dtypes", None)
+        dtypes.numpy_dtype.cache_clear()
         variables = [VariableDef("a", "float32", ()), VariableDef("b", "float8_e4m3", ())]
 
         self.refuse(

@@ -53,23 +53,27 @@ class TestWhatBeginsWithWhat:
         assert 1 == w[0]
 
     def test_a_scope_for_the_beginning_of_names(self, either):
-        """Variables begin with the tensors of equal rest; others are in the report."""
+        """Variables begin with the tensors of equal rest; further tensors are in the report."""
         variables = [
             variable(0, 0, name="new/w"),
             variable(0, name="new/deep/v"),
-            variable(7, name="new/extra"),
             variable(7, name="other/b"),
             variable(7),
         ]
         report = ckpt.init_from_checkpoint(either, {"enc/": "new/"}, variables)
-        assert [[1, 2], [4], [7], [7], [7]] == [v.value.tolist() for v in variables]
-        assert (["new/w", "new/deep/v"], ["new/extra"]) == (
-            paths(report.restored),
-            paths(report.missing),
-        )
-        assert "no tensor 'enc/extra'" in report.missing[0].reason
+        assert [[1, 2], [4], [7], [7]] == [v.value.tolist() for v in variables]
+        assert ["new/w", "new/deep/v"] == paths(report.restored)
         assert 1 == len(report.unused)
         assert report.unused[0].path.startswith("enc/b")
+
+    def test_a_variable_of_a_scope_without_a_tensor_is_refused(self, either):
+        """It would begin with something else without a word; another entry may have its tensor."""
+        w, extra = variable(0, 0, name="new/w"), variable(7, name="new/extra")
+        with pytest.raises(ValueError, match=r"new/extra: no tensor 'enc/extra'\. It holds"):
+            ckpt.init_from_checkpoint(either, {"enc/": "new/"}, [w, extra])
+        assert ([0, 0], 7) == (w.value.tolist(), extra[0])
+        ckpt.init_from_checkpoint(either, {"enc/b": extra, "enc/": "new/"}, [w, extra])
+        assert ([1, 2], 3) == (w.value.tolist(), extra[0])
 
     @pytest.mark.parametrize(
         ("scope", "prefix", "name"),
@@ -116,10 +120,11 @@ class TestWhatBeginsWithWhat:
             assert expected == np.concatenate([p.value for p in parts]).tolist()
 
     def test_pairs_may_name_a_variable_twice(self, path):
-        """A list of pairs does what a mapping does, and the last entry counts."""
-        w, b = variable(0, name="w"), variable(0, name="b")
-        ckpt.init_from_checkpoint(path, [("dec/", "/"), ("enc/b", w)], [w, b])
-        assert (3, 0) == (w[0], b[0])
+        """A list of pairs does what a mapping does, and a tensor counts before its scope."""
+        for pairs in ([("dec/", "/"), ("enc/b", "w")], [("enc/b", "w"), ("dec/", "/")]):
+            w = variable(0, name="w")
+            ckpt.init_from_checkpoint(path, pairs, [w])
+            assert 3 == w[0]
 
     def test_a_directory_is_its_newest_checkpoint(self, tmp_path):
         """As everywhere else."""
@@ -143,7 +148,7 @@ class TestGraphs:
         graph = ckpt.Graph()
         with graph.as_default():
             w = ckpt.Variable([0.0, 0.0], name="new/w")
-            other = ckpt.Variable([7.0], name="new/other")
+            other = ckpt.Variable([7.0], name="other/b")
             change = w.assign([9.0, 9.0])
             graph.finalize()
             ckpt.init_from_checkpoint(path, {"enc/": "new/"})
@@ -198,10 +203,10 @@ class TestErrors:
             ({"enc": "w/"}, ValueError, "stands against the single name 'enc'"),
             ({"enc/": "no/"}, ValueError, "no Variable has a name that begins with 'no/' among"),
             ({"enc/w": "v"}, ValueError, "no Variable has the name 'v' among those given"),
-            ({"none/": "/"}, ValueError, "no Variable has a tensor in the scope 'none/'"),
+            ({"none/": "/"}, ValueError, "w: no tensor 'none/w'. It holds"),
             ({"enc/": variable(0)}, ValueError, "stands against one Variable"),
             ({"enc": Node(w=variable(0))}, ValueError, "Let it end with '/': 'enc/'"),
-            ({"enc/": Node()}, ValueError, "no Variable has a tensor in the scope 'enc/'"),
+            ({"enc/": Node()}, ValueError, "there is no Variable for the scope 'enc/'"),
             ({"enc/w": []}, ValueError, "does not hold parts of one tensor"),
             ({"enc/w": [variable(0)]}, ValueError, "does not hold parts of one tensor"),
             ({"enc/w": [np.zeros(1)]}, TypeError, "holds a ndarray"),

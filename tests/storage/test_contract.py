@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import threading
 from collections.abc import Callable
@@ -230,6 +231,30 @@ def test_the_directory_lock_ends_with_an_error(storage: Storage, directory: str)
         pass
 
 
+def test_a_thread_never_waits_for_itself(storage: Storage, directory: str) -> None:
+    """A thread that takes a lock which it holds is refused, keeps it, and may take others."""
+    other = f"{directory}/other"
+    storage.make_dirs(other, durable=False)
+    taken = threading.Event()
+
+    def take() -> None:
+        with storage.lock_dir(directory):
+            taken.set()
+
+    thread = threading.Thread(target=take)
+    with storage.lock_dir(directory):
+        for path in (directory, f"{other}/.."):
+            with pytest.raises(StorageError, match="this thread holds the lock") as caught:
+                storage.lock_dir(path).__enter__()
+            assert errno.EDEADLK == caught.value.errno
+        with storage.lock_dir(other):
+            thread.start()
+            assert not taken.wait(0.05)
+    thread.join(30)
+    assert taken.is_set()
+    take()
+
+
 OWNER = "pid 7 on host"
 
 
@@ -267,6 +292,19 @@ def test_a_held_lock_excludes_its_own_process(storage: Storage, directory: str) 
         storage.hold_lock(path, OWNER)
     storage.hold_lock(f"{directory}/other.lock", OWNER).close()
     held.close()
+
+
+def test_a_held_lock_knows_its_file(storage: Storage, directory: str) -> None:
+    """A lock file that was removed, or made anew, is not the one that is held."""
+    path = f"{directory}/ckpt.lock"
+    held = storage.hold_lock(path, OWNER)
+    assert held.is_in_place()
+    storage.rename(path, f"{path}-away")
+    assert not held.is_in_place()
+    _put(storage, path, b"")
+    assert not held.is_in_place()
+    storage.rename(f"{path}-away", path)
+    assert held.is_in_place()
 
 
 def test_a_dropped_lock_is_free(storage: Storage, directory: str) -> None:
