@@ -177,7 +177,7 @@ class Storage(ABC):
 
         Args:
             path: the lock file; its directory exists.
-            owner: who takes the lock, in one line: `pid 123 on host`.
+            owner: who takes the lock, in one line of this form: `pid 123 on host`.
 
         Raises:
             DirectoryInUseError: another holder, in this process too, has it; the message says who.

@@ -1,18 +1,24 @@
 """What a lock file says of its holder, and what who comes second is told.
 
 A lock file holds one line, the owner, while its lock is held, and nothing after that. Of a process
-that was killed the line stays; the next holder overwrites it.
+that was killed the line stays; the next holder overwrites it. After a power cut there may be half
+of it, or zeros.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 from typing import Final
 
 from checkpointable.errors import DirectoryInUseError, StorageError
 
 #: How many bytes of a lock file are looked at: no owner has more, the line's end included.
 LONGEST_OWNER: Final = 512
+
+_LINE: Final = re.compile(rb"pid [0-9]+ on [^\n]*\n")
+#: What a power cut may leave of a line.
+_REST: Final = re.compile(rb"(?:pid [0-9]+ on [^\n]*\n?|pid [0-9]*(?: (?:on?)?)?|pid?|p|)\0*")
 
 
 def encode_owner(owner: str) -> bytes:
@@ -30,17 +36,17 @@ def decode_owner(content: bytes) -> str | None:
     >>> decode_owner(b"pid 7 on host\n"), decode_owner(b"pid 7 o")
     ('pid 7 on host', None)
     """
-    if not content.endswith(b"\n") or not _is_owner(content):
+    if len(content) > LONGEST_OWNER or _LINE.fullmatch(content) is None:
         return None
     return _printable(content[:-1].decode("utf-8", "replace"))
 
 
 def check_lock_file(path: str, content: bytes) -> None:
     """Refuse to overwrite what is no lock file of this library, such as a `poetry.lock`."""
-    if not _is_owner(content):
+    if len(content) > LONGEST_OWNER or _REST.fullmatch(content) is None:
         raise StorageError(
             f"{path}: holds something else, expected an empty file or one line that names the"
-            " holder of this lock. Use another name, or another directory.",
+            " holder of this lock (pid 123 on host). Use another name, or another directory.",
             errno=errno.EEXIST,
             path=path,
         )
@@ -56,10 +62,6 @@ def in_use(path: str, holder: str | None, owner: str) -> DirectoryInUseError:
         " manager or end its process, or use another name or another directory. Reading needs no"
         " lock.",
     )
-
-
-def _is_owner(content: bytes) -> bool:
-    return len(content) <= LONGEST_OWNER and b"\n" not in content[:-1]
 
 
 def _printable(text: str) -> str:

@@ -314,7 +314,7 @@ def test_a_dropped_lock_is_free(storage: Storage, directory: str) -> None:
     del held
     gc.collect()
     assert not storage.is_locked(path)
-    storage.hold_lock(path, "pid 8").close()
+    storage.hold_lock(path, "pid 8 on other").close()
 
 
 def test_what_a_dead_holder_wrote_does_not_matter(storage: Storage, directory: str) -> None:
@@ -331,7 +331,34 @@ def test_what_a_dead_holder_wrote_does_not_matter(storage: Storage, directory: s
     assert ["ckpt.lock"] == storage.list_dir(directory)
 
 
-@pytest.mark.parametrize("content", [b"# dependencies\nnumpy\n", b"x" * 513])
+@pytest.mark.parametrize("length", range(15))
+def test_what_a_power_cut_leaves_is_a_lock_file(
+    storage: Storage, directory: str, length: int
+) -> None:
+    """A line of which only the first bytes are there, or that ends in zeros, is overwritten."""
+    for number, zeros in enumerate((b"", bytes(14 - length))):
+        path = f"{directory}/{number}.lock"
+        _put(storage, path, b"pid 6 on host\n"[:length] + zeros)
+        held = storage.hold_lock(path, OWNER)
+        assert b"pid 7 on host\n" == read_all(storage, path)
+        held.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# dependencies\nnumpy\n",
+        b"x" * 513,
+        bytes(513),
+        b"pid 7 on " + b"x" * 504,
+        b"pid 7 on host\nand more",
+        b"release 2.4.1 frozen by alice\n",
+        b"12345\n",
+        b"\n",
+        b"pid 12345\n",
+        b"pid seven on host\n",
+    ],
+)
 def test_a_file_of_something_else_is_no_lock(
     storage: Storage, directory: str, content: bytes
 ) -> None:
@@ -347,11 +374,11 @@ def test_a_file_of_something_else_is_no_lock(
 def test_an_owner_is_one_line(storage: Storage, directory: str) -> None:
     """Whatever an owner is called, the file holds one printable line of at most 512 bytes."""
     path = f"{directory}/ckpt.lock"
-    held = storage.hold_lock(path, "pid 7\non \x1b[31m" + "h" * 600)
-    expected = b"pid 7?on ?[31m" + b"h" * 497 + b"\n"
+    held = storage.hold_lock(path, "pid 7 on \n\x1b[31m" + "h" * 600)
+    expected = b"pid 7 on ??[31m" + b"h" * 496 + b"\n"
     assert expected == read_all(storage, path)
     assert 512 == len(expected)
-    with pytest.raises(DirectoryInUseError, match=r"held by pid 7\?on"):
+    with pytest.raises(DirectoryInUseError, match=r"held by pid 7 on \?\?"):
         storage.hold_lock(path, OWNER)
     held.close()
 

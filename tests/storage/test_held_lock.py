@@ -105,7 +105,7 @@ def test_a_killed_holder_frees_the_lock_at_once(
 
 def test_an_exit_frees_the_lock(tmp_path: Path) -> None:
     """A process that ends in any way leaves the lock free."""
-    assert in_child(lambda: LOCAL.hold_lock(str(tmp_path / "ckpt.lock"), "pid 1"))
+    assert in_child(lambda: LOCAL.hold_lock(str(tmp_path / "ckpt.lock"), "pid 1 on host"))
     assert _is_free(tmp_path / "ckpt.lock")
 
 
