@@ -23,6 +23,7 @@ from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.deferred import pending_paths
+from checkpointable.restore.fetching import check_every_byte
 from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
@@ -326,6 +327,8 @@ def _restore(
     source = open_checkpoint(storage, path)
     try:
         if source.graph is None:
+            if options.verify == "first":
+                check_every_byte(source)
             status = NameBasedSaverStatus(source, options, checkpoint, roots_of)
             checkpoint._outstanding = status.outstanding
             return status
