@@ -13,7 +13,7 @@ import numpy as np
 from checkpointable.bundle.commit import begin
 from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved
 from checkpointable.directory.state_file import record_latest
 from checkpointable.errors import CheckpointError, NotCheckpointableError, warn
 from checkpointable.graph.snapshot import take_snapshot
@@ -322,9 +322,8 @@ def _restore(
 ) -> LoadStatus:
     if save_path is None:
         return InitializationOnlyStatus(checkpoint, roots_of)
-    path = resolve(save_path, storage=storage)
     waiting.settle()
-    source = open_checkpoint(storage, path)
+    source = open_resolved(save_path, storage=storage)
     try:
         if source.graph is None:
             if options.verify == "first":
@@ -332,7 +331,7 @@ def _restore(
             status = NameBasedSaverStatus(source, options, checkpoint, roots_of)
             checkpoint._outstanding = status.outstanding
             return status
-        reopen = partial(open_checkpoint, storage, path)
+        reopen = partial(open_checkpoint, storage, source.path)
         restoration = Restoration(Books(source, reopen, options, checkpoint, roots_of))
         restoration.restore()
         checkpoint._outstanding = None

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple, final
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.checkpoint import Checkpoint, roots_of
 from checkpointable.comparison.compare import compare
 from checkpointable.comparison.counterparts import Conflict, find_counterparts
 from checkpointable.comparison.difference import Difference
 from checkpointable.comparison.side import Side, graph_of, live_side, stored_side
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved
 from checkpointable.errors import NotCheckpointableError, warn
 from checkpointable.graph.paths import paths_of
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER
 from checkpointable.storage.base import PathLike
-from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 
 _SHOWN: Final = 5
@@ -73,7 +71,7 @@ class CheckpointView:
     """
 
     def __init__(self, save_path: PathLike) -> None:
-        source = open_checkpoint(LOCAL, resolve(save_path))
+        source = open_resolved(save_path)
         try:
             self.path = source.path
             self._graph = graph_of(source)
@@ -206,7 +204,7 @@ def diff(a: Any, b: Any) -> Difference:
 def _side(side: Any, stack: ExitStack) -> Side:
     """Return a side of a comparison; the files of a checkpoint stay open as long as the stack."""
     if isinstance(side, (str, os.PathLike)):
-        source = open_checkpoint(LOCAL, resolve(side))
+        source = open_resolved(side)
         stack.callback(source.close)
         return stored_side(source)
     if side is None:

@@ -10,9 +10,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved, resolve
 from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
@@ -283,7 +282,7 @@ def verify(path: PathLike) -> list[Finding]:
 
 
 def _open(path: PathLike) -> CheckpointSource:
-    return open_checkpoint(LOCAL, resolve(path))
+    return open_resolved(path)
 
 
 class _Loader:

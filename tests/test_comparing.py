@@ -12,8 +12,8 @@ import pytest
 import checkpointable as ckpt
 from checkpointable import comparing
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
+from checkpointable.directory.latest import open_resolved
 from checkpointable.format.records import Snapshot
 from checkpointable.options import SaveOptions
 from checkpointable.storage.local import LOCAL
@@ -153,11 +153,11 @@ class TestDiff:
         path = ckpt.Checkpoint(w=np.zeros(9)).write(tmp_path / "model")
         sources: list[Any] = []
 
-        def opened(storage: Any, path: str) -> Any:
-            sources.append(open_checkpoint(storage, path))
+        def opened(path: Any) -> Any:
+            sources.append(open_resolved(path))
             return sources[-1]
 
-        monkeypatch.setattr(comparing, "open_checkpoint", opened)
+        monkeypatch.setattr(comparing, "open_resolved", opened)
         ckpt.diff(path, path)
         view = ckpt.CheckpointView(path)
         with pytest.raises(ckpt.CheckpointNotFoundError):

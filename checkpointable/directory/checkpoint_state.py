@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import status_if_known
 from checkpointable.directory.state_file import (
     STATE_FILE,
     CheckpointState,
@@ -14,7 +14,7 @@ from checkpointable.directory.state_file import (
     write_state,
 )
 from checkpointable.errors import warn
-from checkpointable.storage.base import PathLike, Storage, path_text
+from checkpointable.storage.base import PathLike, Storage, path_text, path_texts
 from checkpointable.storage.local import LOCAL
 
 
@@ -97,6 +97,7 @@ def update_checkpoint_state(  # noqa: PLR0917 - the signature that users know
         CheckpointExistsError: what is called as the state file is a checkpoint.
         RuntimeError: the state file would be called exactly as the latest checkpoint.
         StorageError: the storage failed, or there is no such directory; the old file is intact.
+        TypeError: something is no path, or one path is given instead of a list of them.
         ValueError: there is not one timestamp for each path, or a name is empty or a path.
 
     Paths inside `save_dir` are written relative to it, so that the directory can be moved;
@@ -115,7 +116,7 @@ def update_checkpoint_state(  # noqa: PLR0917 - the signature that users know
     directory, latest = path_text(save_dir), path_text(model_checkpoint_path)
     filename = _checked_filename(directory, latest, latest_filename)
     given = () if all_model_checkpoint_paths is None else all_model_checkpoint_paths
-    paths = [path_text(path) for path in given]
+    paths = path_texts("all_model_checkpoint_paths", given)
     if not paths or paths[-1] != latest:
         paths.append(latest)
     timestamps = () if all_model_checkpoint_timestamps is None else all_model_checkpoint_timestamps
@@ -157,7 +158,7 @@ def _joined(storage: Storage, directory: str, entry: str) -> str:
     folder, base = posixpath.split(posixpath.normpath(entry))
     if folder != posixpath.abspath(directory):
         moved = files.in_directory(directory, base)
-        if commit_status(storage, files.without_pattern(moved)) is not None:
+        if status_if_known(storage, files.without_pattern(moved)) is not None:
             return moved
     return entry
 

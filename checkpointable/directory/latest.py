@@ -35,6 +35,7 @@ from checkpointable.errors import (
     UnsupportedFormatError,
     warn,
 )
+from checkpointable.format.source import CheckpointSource
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
 
@@ -167,6 +168,27 @@ def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
             " Give the prefix of a checkpoint, or the directory in which they are saved."
         )
     return newest
+
+
+def open_resolved(path: PathLike, *, storage: Storage = LOCAL) -> CheckpointSource:
+    """Open the checkpoint that a path means, as `resolve` has it.
+
+    The newest of a directory may be replaced by newer ones while it is looked for; then it is
+    looked for again.
+
+    Raises:
+        CheckpointNotFoundError, StorageError: as `resolve`, or there is no checkpoint.
+        CorruptCheckpointError, UnsupportedFormatError: as `open_checkpoint`.
+    """
+    given = files.without_pattern(path_text(path))
+    for _ in range(_ATTEMPTS):
+        prefix = resolve(given, storage=storage)
+        try:
+            return open_checkpoint(storage, prefix)
+        except CheckpointNotFoundError:
+            if prefix == given:
+                raise
+    raise CheckpointNotFoundError(f"{given}: its newest checkpoint is removed again and again.")
 
 
 def find_newest(

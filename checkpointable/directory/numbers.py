@@ -102,6 +102,14 @@ def commit_status(storage: Storage, prefix: str) -> FileStatus | None:
     return None
 
 
+def status_if_known(storage: Storage, prefix: str) -> FileStatus | None:
+    """Return what `commit_status` does, and `None` too where the storage cannot tell."""
+    try:
+        return commit_status(storage, prefix)
+    except StorageError:
+        return None
+
+
 def _may_commit(storage: Storage, path: str, prefix: str) -> bool:
     """Tell whether a file is a commit file; a bare name says nothing, so its bytes must.
 

@@ -29,6 +29,9 @@ LONGEST_STATE_FILE: Final = 16 << 20
 #: The problem of a state file that is not there.
 MISSING: Final = "is missing"
 
+#: How the problem of a state file begins that is there, but cannot be read now.
+UNREADABLE: Final = "cannot be read"
+
 
 @attrs.frozen
 class CheckpointState:
@@ -67,6 +70,11 @@ class StateFile:
     def is_missing(self) -> bool:
         """Whether there is none at all."""
         return self.problem == MISSING
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it may say something, but cannot be read now."""
+        return self.problem.startswith(UNREADABLE)
 
 
 def change_state(
@@ -192,7 +200,7 @@ def look_at_state(storage: Storage, directory: str, filename: str = STATE_FILE) 
     except StorageError as error:
         if error.errno in NOT_THE_FILES_FAULT:
             raise
-        return StateFile(path, None, f"cannot be read ({error.message.rstrip('.')})")
+        return StateFile(path, None, f"{UNREADABLE} ({error.message.rstrip('.')})")
 
 
 def _look(storage: Storage, path: str) -> StateFile:

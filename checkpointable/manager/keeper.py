@@ -13,7 +13,7 @@ import attrs
 
 from checkpointable.bundle import files
 from checkpointable.bundle.opening import read_commit_file
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
 from checkpointable.errors import (
@@ -239,7 +239,7 @@ class Keeper:
 
     def _time_of(self, entry: str) -> float:
         """Return a time for an entry of the state file that has none."""
-        status = commit_status(self._storage, files.in_directory(self._directory, entry))
+        status = status_if_known(self._storage, files.in_directory(self._directory, entry))
         return self._clock() if status is None else status.mtime
 
     def _recall(self, listed: Listed) -> Remembered:

@@ -374,9 +374,10 @@ class CheckpointManager:
         belongs to a save, and raises `SystemExit` with 128 and the number of the signal (143), so
         that `finally` blocks run. A save that is going on when the signal comes is finished, and
         is the last one. Where no save ends within the grace period, or the block is left without
-        one, the program exits unsaved with the same code, and one line on stderr says so. A save is
-        never interrupted; a second signal changes nothing. If the main thread does not react to
-        the end of the grace period for 5 seconds more, the process is ended at once.
+        one, the program exits unsaved with the same code, and one line on stderr says so; an
+        exception that leaves the block is not replaced, and the line names it. A save is never
+        interrupted; a second signal changes nothing. If the main thread does not react to the end
+        of the grace period for 5 seconds more, the process is ended at once.
 
         Leaving the block puts back what handled the signal before; that is not called meanwhile.
         Forked children have no part in this. Enter it in the main thread; saves may come from any.

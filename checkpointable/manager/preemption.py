@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 import attrs
 
-from checkpointable.storage.process import end_at_once, process_id
+from checkpointable.storage.process import end_at_once, process_id, tell
 
 #: How many seconds more than `grace` the main thread has to react before the process is ended.
 REACTION: Final = 5.0
@@ -187,7 +186,7 @@ class SignalWatch(AbstractContextManager[None]):
             return
         if self._saved is None:
             late = f"no save came within {self._grace:g} s"
-            self._say(late if self._must_go else "the block was left without a save")
+            self._say(late if self._must_go else "the block was left without a save", error)
         if error is None:
             raise SystemExit(self._code)
 
@@ -282,9 +281,11 @@ class SignalWatch(AbstractContextManager[None]):
             self._call_main_thread()
             if not self._is_overdue(REACTION / _CALLS):
                 return
-        if self._saved is None:
-            self._say(f"no save came within {self._grace:g} s, nor does the main thread react")
-        end_at_once(self._code)
+        try:
+            if self._saved is None:
+                self._say(f"no save came within {self._grace:g} s, nor does the main thread react")
+        finally:
+            end_at_once(self._code)
 
     def _is_overdue(self, seconds: float) -> bool:
         """Wait until the main thread must be called out; `False`: it goes by itself.
@@ -306,13 +307,17 @@ class SignalWatch(AbstractContextManager[None]):
                 if word is _Word.SAVED:
                     return True
 
-    def _say(self, why: str) -> None:
-        """Write one line that says what is lost and what is not."""
+    def _say(self, why: str, error: BaseException | None = None) -> None:
+        """Write one line that says what is lost and what is not, and how the program ends.
+
+        That is known unless an exception is on its way that is not the exit: it may be caught.
+        """
         newest = self._newest()
         there = f"the newest checkpoint is {newest}" if newest else "this manager has no checkpoint"
         what = f"not saved after {_name(self._signum)}, for {why}"
-        text = f"{self.directory}: {what}; {there}. Exit code {self._code}."
-        print(text, file=sys.stderr, flush=True)
+        is_exit = error is None or (isinstance(error, SystemExit) and error.code == self._code)
+        end = f"Exit code {self._code}" if is_exit else f"{type(error).__name__} goes on"
+        tell(f"{self.directory}: {what}; {there}. {end}.")
 
 
 class _Saving(AbstractContextManager[None]):

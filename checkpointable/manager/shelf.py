@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -17,8 +16,8 @@ import attrs
 import numpy as np
 
 from checkpointable.bundle import files
-from checkpointable.directory.numbers import candidates_called, commit_status
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.directory.numbers import candidates_called, status_if_known
+from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.manager.stamp import Stamp, read_stamp
 from checkpointable.retention.plan import record_saved
 from checkpointable.retention.policies import Saved
@@ -174,9 +173,7 @@ class Shelf:
 
     def put(self, newest: Saved) -> None:
         """Take in what was saved this very moment."""
-        status = None
-        with suppress(CheckpointError):  # It is saved, and is looked into at the next refresh.
-            status = commit_status(self._storage, newest.prefix)
+        status = status_if_known(self._storage, newest.prefix)
         self.strangers.pop(newest.prefix, None)
         self._damaged.pop(newest.prefix, None)
         self.saved = record_saved(self.saved, newest)

@@ -30,10 +30,12 @@ def checked_settings(saver_def: SaverDef) -> SaverDef:
     """
     count, hours = saver_def.max_to_keep, saver_def.keep_checkpoint_every_n_hours
     try:
-        is_count = not isinstance(count, bool) and operator.index(count) >= 0
+        number = None if isinstance(count, bool) else operator.index(count)
     except TypeError:
-        raise TypeError(f"max_to_keep is {count!r}, expected an integer or None") from None
-    if not is_count:
+        number = None
+    if number is None:
+        raise TypeError(f"max_to_keep is {count!r}, expected an integer or None")
+    if number < 0:
         raise ValueError(f"max_to_keep is {count}, expected at least 0; 0 or None keeps all")
     if isinstance(hours, bool) or not isinstance(hours, numbers.Real):
         raise TypeError(f"keep_checkpoint_every_n_hours is {hours!r}, expected a number of hours")
@@ -41,7 +43,7 @@ def checked_settings(saver_def: SaverDef) -> SaverDef:
         raise ValueError(f"keep_checkpoint_every_n_hours is {hours}, expected at least 0")
     return attrs.evolve(
         saver_def,
-        max_to_keep=operator.index(count),
+        max_to_keep=number,
         sharded=bool(saver_def.sharded),
         keep_checkpoint_every_n_hours=float(hours),
         version=int(saver_def.version),

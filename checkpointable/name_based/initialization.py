@@ -11,8 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.bundle.reader import open_checkpoint
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved
 from checkpointable.format.dtypes import PYTHON, STRING
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.paths import values_by_key
@@ -33,7 +32,6 @@ from checkpointable.restore.entries import Entry
 from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.report import Report
 from checkpointable.storage.base import PathLike
-from checkpointable.storage.local import LOCAL
 from checkpointable.trackable import waiting
 from checkpointable.trackable.base import Trackable, Variable
 
@@ -100,7 +98,7 @@ def init_from_checkpoint(
     """
     pairs = _pairs(assignment_map)
     pool = VariablePool(variables)
-    source = open_checkpoint(LOCAL, resolve(path))
+    source = open_resolved(path)
     is_kept = False
     try:
         with without_collections():

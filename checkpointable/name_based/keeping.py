@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import math
-import posixpath
 from collections.abc import Callable, Iterable, Sequence
 
-import attrs
-
-from checkpointable.bundle import files
-from checkpointable.bundle.files import FileKind
 from checkpointable.bundle.opening import read_commit_file
-from checkpointable.directory.numbers import commit_status
+from checkpointable.directory.numbers import commit_status, status_if_known
 from checkpointable.directory.removal import remove_checkpoints
-from checkpointable.directory.state_file import CheckpointState, change_state, inside
+from checkpointable.directory.state_file import (
+    CheckpointState,
+    change_state,
+    inside,
+    look_at_state,
+)
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError, warn
+from checkpointable.name_based.listed import (
+    Listed,
+    Place,
+    entries_of,
+    entry_of,
+    listed,
+    name_of,
+    own_entries,
+    with_newest,
+)
+from checkpointable.name_based.surplus import is_one_of, temporaries_of
 from checkpointable.retention.plan import plan_retention
-from checkpointable.retention.policies import EveryHours, KeepLatest, Saved
+from checkpointable.retention.policies import EveryHours, KeepLatest
 from checkpointable.storage.base import FileStatus, Storage
-
-
-@attrs.frozen
-class Place:
-    """Where the bookkeeping of a save is done.
-
-    Attributes:
-        directory: where the state file is.
-        state_file: what it is called.
-        side_files: return the files that go with the checkpoint of a prefix.
-        relative: whether the state file names checkpoints of other directories relatively too.
-    """
-
-    directory: str
-    state_file: str
-    side_files: Callable[[str], Sequence[str]]
-    relative: bool
 
 
 class Keeping:
@@ -54,9 +48,9 @@ class Keeping:
         self._every_hours = EveryHours(hours)
         self._storage = storage
         self._clock = clock
-        self._saved: tuple[Saved, ...] = ()
+        self._saved: tuple[Listed, ...] = ()
         #: What is to be deleted and still is there.
-        self._surplus: tuple[Saved, ...] = ()
+        self._surplus: tuple[Listed, ...] = ()
         self._last_preserved = clock()
         #: The names whose state files have been read; `None`: none will be.
         self._adopted: set[tuple[str, str]] | None = set()
@@ -66,71 +60,100 @@ class Keeping:
         self._known: dict[str, FileStatus] = {}
 
     @property
-    def saved(self) -> tuple[Saved, ...]:
-        """The checkpoints that are kept and may be deleted later, the oldest first."""
-        return self._saved
+    def paths(self) -> list[str]:
+        """What was returned of the checkpoints that are kept and may be deleted later, in order."""
+        return [one.path for one in self._saved]
 
-    def assume(self, saved: Iterable[Saved]) -> None:
-        """Replace what is remembered; from now on state files are not read."""
+    def assume(self, saved: Iterable[tuple[str, float]]) -> None:
+        """Replace what is remembered by paths and times; from now on state files are not read."""
         self._saved = ()
-        for one in saved:
-            self._saved = _with(self._saved, one)
-            self._names.add(_name(one.prefix))
+        for path, time in saved:
+            self._saved = with_newest(self._saved, listed(path, time))
+            self._names.add(name_of(path))
         self._surplus = ()
         self._adopted = None
 
     def keep(self, path: str, place: Place) -> None:
         """Take in what was just saved: remember it, write the state file, delete the surplus.
 
-        What fails here is told in warnings: the checkpoint itself is saved.
+        What fails here is told in warnings, at the end: the checkpoint itself is saved.
         """
-        newest = Saved(path, self._clock())
-        self._names.add(_name(path))
+        newest = listed(path, self._clock())
+        self._names.add(name_of(path))
         took_in = False
 
         def change(state: CheckpointState | None) -> CheckpointState:
             nonlocal took_in
+            state = self._checked(state, place)
             if not took_in:
                 self._adopt(state, path, place)
                 self._take_in(newest)
                 took_in = True
             # What is to be deleted is listed until it is gone: a crash leaves no orphan.
-            return self._state(state, place, [*self._surplus, *(self._saved or [newest])])
+            own = [*self._surplus, *with_newest(self._saved, newest)]
+            return self._state(state, place, own)
 
-        self._change_state(path, place, change)
-        if not took_in:
-            self._take_in(newest)
-        if self._surplus and self._delete(place):
-            self._change_state(path, place, change)
+        problems: list[str] = []
+        try:
+            problems += self._change_state(path, place, change)
+        finally:  # An interrupt must not lose it.
+            if not took_in:
+                self._take_in(newest)
+        surplus = self._surplus
+        if surplus:
+            problems += self._delete(place)
+        if len(self._surplus) < len(surplus):
+            problems += self._change_state(path, place, change)
+        for problem in problems:
+            warn(problem)
+
+    def _checked(self, state: CheckpointState | None, place: Place) -> CheckpointState | None:
+        """Return what a state file says; one that says nothing is looked at once more.
+
+        Raises:
+            StorageError: it cannot be read now, so what it lists would be lost.
+        """
+        if state is not None:
+            return state
+        found = look_at_state(self._storage, place.directory, place.state_file)
+        if found.is_unreadable:
+            raise StorageError(
+                f"{found.path} {found.problem}. The next save tries again. If it stays so, delete"
+                " it; then what only it lists is not deleted any more.",
+                path=found.path,
+            )
+        return found.state
 
     def _adopt(self, state: CheckpointState | None, path: str, place: Place) -> None:
         """Take over what the state file lists under the name of a checkpoint, once for each name.
 
         Only name-based checkpoints that are there count: nothing else will ever be deleted.
         """
-        name = _name(path)
+        name = name_of(path)
         known = (name, place.state_file)
         if self._latest.count is None or self._adopted is None or known in self._adopted:
             return
-        is_first = not self._adopted and not self._saved
-        adopted: tuple[Saved, ...] = ()
-        for entry, time in _entries(state) if state is not None else ():
-            prefix = inside(place.directory, entry)
-            if _name(prefix) == name and self._can_adopt(prefix):
-                when = self._mtime(prefix) if time is None or math.isnan(time) else time
-                adopted = _with(adopted, Saved(prefix, when))
-        own = {_key(one.prefix) for one in self._saved}
-        self._saved = (*(one for one in adopted if _key(one.prefix) not in own), *self._saved)
+        adopted: tuple[Listed, ...] = ()
+        for prefix, time in own_entries(state, place, name):
+            when = self._mtime(prefix) if time is None or math.isnan(time) else time
+            if self._can_adopt(one := listed(prefix, when)):
+                adopted = with_newest(adopted, one)
+        own = {one.prefix for one in self._saved}
         last = state.last_preserved_timestamp if state is not None else None
-        if is_first and adopted and last is not None and math.isfinite(last):
-            self._last_preserved = last
+        if self._adopted or not adopted or last is None or not math.isfinite(last):
+            last = self._last_preserved
+        # At one stroke: after an interrupt it is done again.
+        self._saved, self._last_preserved = (
+            (*(one for one in adopted if one.prefix not in own), *self._saved),
+            last,
+        )
         self._adopted.add(known)
 
-    def _take_in(self, newest: Saved) -> None:
+    def _take_in(self, newest: Listed) -> None:
         """Put a checkpoint last, and decide about those that are no longer among the latest."""
         if self._latest.count is None:
             return
-        saved = _with(self._saved, newest)
+        saved = with_newest(self._saved, newest)
         plan = plan_retention(
             saved,
             self._latest,
@@ -140,8 +163,7 @@ class Keeping:
         )
         deleted = {*plan.deleted}
         leaving = {*deleted, *plan.preserved}
-        again = _key(newest.prefix)
-        surplus = [one for one in self._surplus if _key(one.prefix) != again]
+        surplus = [one for one in self._surplus if one.prefix != newest.prefix]
         surplus += [one for one in saved if one.prefix in deleted]
         # At one stroke: an interrupt must not lose what is to be deleted.
         self._saved, self._surplus, self._last_preserved = (
@@ -149,31 +171,33 @@ class Keeping:
             tuple(surplus),
             plan.last_preserved,
         )
-        status = commit_status(self._storage, files.without_pattern(newest.prefix))
+        status = status_if_known(self._storage, newest.where)
         if status is not None:
-            self._known[again] = status
+            self._known[newest.prefix] = status
 
     def _change_state(
         self,
         path: str,
         place: Place,
         change: Callable[[CheckpointState | None], CheckpointState],
-    ) -> None:
+    ) -> list[str]:
+        """Change the state file; return what is to be told."""
         try:
             change_state(self._storage, place.directory, change, place.state_file)
         except CheckpointError as error:
-            warn(f"{path} is saved, but the state file beside it is not up to date: {error}")
+            return [f"{path} is saved, but the state file beside it is not up to date: {error}"]
+        return []
 
     def _state(
-        self, state: CheckpointState | None, place: Place, own: Sequence[Saved]
+        self, state: CheckpointState | None, place: Place, own: Sequence[Listed]
     ) -> CheckpointState:
         """Return what the state file is to say; what it lists under other names stays, first."""
         entries: list[tuple[str, float]] = []
-        for entry, time in _entries(state) if state is not None else ():
+        for entry, time in entries_of(state):
             prefix = inside(place.directory, entry)
-            if _name(prefix) not in self._names:
+            if name_of(prefix) not in self._names:
                 entries.append((entry, self._mtime(prefix) if time is None else time))
-        entries += [(_as_entry(one.prefix, place), one.time) for one in own]
+        entries += [(entry_of(one, place), one.time) for one in own]
         return CheckpointState(
             entries[-1][0],
             tuple(entry for entry, _ in entries),
@@ -181,66 +205,57 @@ class Keeping:
             self._last_preserved,
         )
 
-    def _delete(self, place: Place) -> bool:
-        """Delete the surplus; tell whether less is left of it."""
-        removable: list[Saved] = []
+    def _delete(self, place: Place) -> list[str]:
+        """Delete the surplus, as far as possible; return what is to be told."""
+        removable: list[Listed] = []
         side_files: list[str] = []
-        left: list[Saved] = []
-        problems: list[CheckpointError] = []
+        left: list[Listed] = []
+        told: list[str] = []
+        problem: CheckpointError | None = None
         for one in self._surplus:
-            prefix = files.without_pattern(one.prefix)
             try:
-                is_ours = self._is_name_based(prefix)
+                if is_one_of(self._storage, one, self._saved):
+                    continue
+                is_ours = self._is_name_based(one)
             except StorageError as error:
                 left.append(one)
-                problems.append(error)
+                problem = problem or error
                 continue
             if is_ours is False:
-                warn(
-                    f"{prefix}: would be deleted now, but is left alone, because it is not a"
+                told.append(
+                    f"{one.where}: would be deleted now, but is left alone, because it is not a"
                     " name-based checkpoint of this library any more. Delete it yourself."
                 )
                 continue
-            side_files += place.side_files(prefix)
+            side_files += place.side_files(one.where)
             if is_ours:
                 removable.append(one)
         try:
-            side_files += self._temporaries_of(side_files)
-            remove_checkpoints(self._storage, [one.prefix for one in removable], extra=side_files)
+            side_files += temporaries_of(self._storage, side_files)
+            remove_checkpoints(self._storage, [one.where for one in removable], extra=side_files)
         except CheckpointError as error:
             left += removable
-            problems.append(error)
-        if problems:
-            warn(f"old checkpoints could not be deleted; the next save tries again: {problems[0]}")
-        is_less = len(left) < len(self._surplus)
+            problem = problem or error
+        if problem:
+            told.append(
+                f"old checkpoints could not be deleted; the next save tries again: {problem}"
+            )
         self._surplus = tuple(left)
-        listed = {_key(one.prefix) for one in (*self._saved, *left)}
-        self._known = {key: status for key, status in self._known.items() if key in listed}
-        return is_less
+        remembered = {one.prefix for one in (*self._saved, *left)}
+        self._known = {key: status for key, status in self._known.items() if key in remembered}
+        return told
 
-    def _temporaries_of(self, side_files: Sequence[str]) -> list[str]:
-        """Return what writers of these files left when they died."""
-        found: list[str] = []
-        for directory in {files.split_path(path)[0] for path in side_files}:
-            for name in self._storage.list_dir(directory):
-                read = files.read_name(name)
-                is_temporary = read.kind is FileKind.COMMIT_TEMPORARY
-                if is_temporary and files.in_directory(directory, read.prefix) in side_files:
-                    found.append(files.in_directory(directory, name))
-        return found
-
-    def _is_name_based(self, prefix: str) -> bool | None:
+    def _is_name_based(self, one: Listed) -> bool | None:
         """Tell whether a name-based checkpoint is there; `None`: there is nothing at all.
 
         Raises:
             StorageError: that cannot be found out now.
         """
-        key = _key(prefix)
-        status = commit_status(self._storage, prefix)
-        if status is not None and status == self._known.get(key):
+        status = commit_status(self._storage, one.where)
+        if status is not None and status == self._known.get(one.prefix):
             return True
         try:
-            commit_file = read_commit_file(self._storage, prefix)
+            commit_file = read_commit_file(self._storage, one.where)
         except CheckpointNotFoundError:
             return None
         except StorageError:
@@ -251,47 +266,16 @@ class Keeping:
             commit_file.single.close()
         if not commit_file.index.graph.is_name_based:
             return False
-        self._known[key] = commit_file.status
+        self._known[one.prefix] = commit_file.status
         return True
 
-    def _can_adopt(self, prefix: str) -> bool:
+    def _can_adopt(self, one: Listed) -> bool:
         """Tell whether what is listed counts; what cannot be looked at is looked at again later."""
         try:
-            return self._is_name_based(prefix) is True
+            return self._is_name_based(one) is True
         except StorageError:
             return True
 
     def _mtime(self, prefix: str) -> float:
-        status = commit_status(self._storage, prefix)
+        status = status_if_known(self._storage, prefix)
         return self._clock() if status is None else status.mtime
-
-
-def _with(saved: Iterable[Saved], newest: Saved) -> tuple[Saved, ...]:
-    """Return a sequence with one more at its end, which takes the place of its older self."""
-    key = _key(newest.prefix)
-    return (*(one for one in saved if _key(one.prefix) != key), newest)
-
-
-def _entries(state: CheckpointState) -> list[tuple[str, float | None]]:
-    """Return what a state file lists, with times where it has one for each."""
-    paths, times = state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps
-    return list(zip(paths, times if len(times) == len(paths) else [None] * len(paths), strict=True))
-
-
-def _as_entry(path: str, place: Place) -> str:
-    """Return how the state file names a checkpoint: relative to its directory if it is there."""
-    directory, base = posixpath.split(_key(path))
-    here = posixpath.abspath(place.directory)
-    if directory == here:
-        return base
-    return posixpath.relpath(_key(path), here) if place.relative else _key(path)
-
-
-def _key(path: str) -> str:
-    """Return what tells checkpoints apart, however their paths are spelled."""
-    return posixpath.abspath(files.without_pattern(path))
-
-
-def _name(path: str) -> str:
-    """Return the directory and name of a checkpoint, without its number."""
-    return files.split_number(_key(path))[0]

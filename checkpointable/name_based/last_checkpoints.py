@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from checkpointable.bundle import files
 from checkpointable.directory.numbers import commit_status
 from checkpointable.name_based.keeping import Keeping
-from checkpointable.retention.policies import Saved
-from checkpointable.storage.base import PathLike, Storage, path_text
+from checkpointable.storage.base import PathLike, Storage, path_text, path_texts
 
 
 class LastCheckpoints:
@@ -22,7 +21,7 @@ class LastCheckpoints:
     @property
     def last_checkpoints(self) -> list[str]:
         """The checkpoints that are kept and not kept for good, the oldest first; a new list."""
-        return [saved.prefix for saved in self._keeping.saved]
+        return self._keeping.paths
 
     def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
         """Replace the list of kept checkpoints by some that are never deleted.
@@ -37,7 +36,7 @@ class LastCheckpoints:
             AssertionError: it is not a list.
         """
         _check_list("last_checkpoints", last_checkpoints)
-        self._keeping.assume(Saved(path_text(path), math.inf) for path in last_checkpoints)
+        self._keeping.assume([(path_text(path), math.inf) for path in last_checkpoints])
 
     def set_last_checkpoints_with_time(
         self, last_checkpoints_with_time: list[tuple[str, float]]
@@ -54,7 +53,7 @@ class LastCheckpoints:
         """
         _check_list("last_checkpoints_with_time", last_checkpoints_with_time)
         pairs = [(path_text(path), float(when)) for path, when in last_checkpoints_with_time]
-        self._keeping.assume(Saved(path, when) for path, when in pairs)
+        self._keeping.assume(pairs)
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[PathLike]) -> None:
         """Replace the list of kept checkpoints by those of some that are there.
@@ -64,10 +63,13 @@ class LastCheckpoints:
         Args:
             checkpoint_paths: their paths, the oldest first. Each counts as saved when its file was
                 last written; those that are not there are left out.
+
+        Raises:
+            TypeError: it is one path instead of a list of them, or holds something else than paths.
         """
-        paths = [path_text(path) for path in checkpoint_paths]
+        paths = path_texts("checkpoint_paths", checkpoint_paths)
         found = [(p, commit_status(self._storage, files.without_pattern(p))) for p in paths]
-        self._keeping.assume(Saved(p, status.mtime) for p, status in found if status is not None)
+        self._keeping.assume([(p, status.mtime) for p, status in found if status is not None])
 
 
 def _check_list(argument: str, value: object) -> None:

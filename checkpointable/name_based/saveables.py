@@ -177,10 +177,11 @@ def _check_things(saveables: Sequence[SaveableObject]) -> None:
             things = [spec.tensor for spec in saveable.specs]
         for thing in things:
             if id(thing) in seen:
-                raise ValueError(
-                    f"the same {type(thing).__qualname__} is to be saved under two names,"
-                    f" {seen[id(thing)]!r} and {saveable.name!r}. Give it once."
-                )
+                first, second = repr(seen[id(thing)]), repr(saveable.name)
+                how = f"to be saved under two names, {first} and {second}"
+                if first == second:
+                    how = f"given twice, with the name {first}"
+                raise ValueError(f"the same {type(thing).__qualname__} is {how}. Give it once.")
             seen[id(thing)] = saveable.name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, Self, final
@@ -27,9 +27,9 @@ from checkpointable.name_based.builder import (
     options_for,
     recorded_work,
 )
-from checkpointable.name_based.keeping import Keeping, Place
+from checkpointable.name_based.keeping import Keeping
 from checkpointable.name_based.last_checkpoints import LastCheckpoints
-from checkpointable.name_based.meta_graph_file import debug_file
+from checkpointable.name_based.listed import Place
 from checkpointable.name_based.saveables import (
     VarList,
     graph_of,
@@ -39,7 +39,7 @@ from checkpointable.name_based.saveables import (
 )
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import SaverWork
-from checkpointable.name_based.written_down import WrittenDown
+from checkpointable.name_based.written_down import WrittenDown, side_files
 from checkpointable.options import SaveOptions
 from checkpointable.session.graph import Graph, Operation, get_default_graph
 from checkpointable.session.session import Session
@@ -255,8 +255,8 @@ class Saver(LastCheckpoints, WrittenDown):
             global_step: `-NUMBER` is added to the name: an integer of at least 0, a Variable of
                 one, the name of such a Variable, or an operation that returns one.
             latest_filename: what the state file is called; by default `checkpoint`.
-            meta_graph_suffix: what the name of the meta graph ends with. It is deleted together
-                with its checkpoint.
+            meta_graph_suffix: what the name of the meta graph ends with. While a graph is built, it
+                is deleted together with its checkpoint.
             write_meta_graph: while a graph is built, write it down too, beside the checkpoint.
             write_state: write the state file, remember the checkpoint, and delete those that are
                 surplus. `False`: none of these.
@@ -298,7 +298,7 @@ class Saver(LastCheckpoints, WrittenDown):
         finally:  # It is saved: an interrupt must not leave it unlisted.
             if write_state:
                 directory = files.split_path(prefix)[0]
-                sides = partial(_side_files, suffix)
+                sides = partial(side_files, None if self._graph is None else suffix)
                 self._keeping.keep(path, Place(directory, state_file, sides, self._relative))
         return path
 
@@ -324,13 +324,14 @@ class Saver(LastCheckpoints, WrittenDown):
         """
         self.as_saver_def()  # Not before it is built.
         session = self._session(sess)
+        if self._work is None:
+            return
         if save_path is None:
             raise ValueError(
                 "save_path is None, expected a checkpoint. latest_checkpoint() returns None where"
                 " there is none."
             )
-        if self._work is not None:
-            self._work.restore(session, path_text(save_path))
+        self._work.restore(session, path_text(save_path))
 
     @classmethod
     def from_proto(cls, saver_def: SaverDef, import_scope: str | None = None) -> Self:
@@ -394,9 +395,3 @@ class Saver(LastCheckpoints, WrittenDown):
             global_step = named_step(global_step, self._graph, saveables)
         number = checkpoint_number_of(global_step, "global_step")
         return f"-{number:0{_DIGITS if self._pads else 1}d}"
-
-
-def _side_files(suffix: str, prefix: str) -> Sequence[str]:
-    """Return the files that go with a checkpoint: its meta graph, and what belongs to that."""
-    file = f"{prefix}.{suffix}"
-    return file, debug_file(file)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final, final
+from typing import Any, ClassVar, Final, final
 
 import attrs
 
 _VERSIONS: Final = (0, 1, 2)
+
+
+def _check_version(_saver_def: SaverDef, _field: attrs.Attribute[int], version: Any) -> None:
+    """Refuse a version that there is not."""
+    if version not in _VERSIONS:
+        raise ValueError(
+            f"the version, which is the write_version of a Saver, is {version!r}, expected 0 or 1,"
+            " which write one file, or 2, which writes an index and shards"
+        )
 
 
 @final
@@ -35,7 +44,7 @@ class SaverDef:
     max_to_keep: int = 5
     sharded: bool = False
     keep_checkpoint_every_n_hours: float = 10000.0
-    version: int = attrs.field(default=2, validator=attrs.validators.in_(_VERSIONS))
+    version: int = attrs.field(default=2, validator=_check_version)
 
     def within(self, scope: str | None) -> SaverDef:
         """Return it as it is once its graph was imported into a name scope."""

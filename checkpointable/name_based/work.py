@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
-from checkpointable.directory.latest import resolve
+from checkpointable.directory.latest import open_resolved
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import numpy_dtype
 from checkpointable.format.records import Divided, TensorInfo
@@ -109,7 +108,7 @@ class SaverWork:
             CheckpointError: as `Saver.restore`.
         """
         with _default(session):
-            source = open_checkpoint(self.storage, resolve(path, storage=self.storage))
+            source = open_resolved(path, storage=self.storage)
             try:
                 self.hooks.restore(
                     source.path,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from checkpointable.name_based.describing import items_of
 from checkpointable.name_based.exporting import export_meta_graph
 from checkpointable.name_based.meta_graph import MetaGraphDef
+from checkpointable.name_based.meta_graph_file import debug_file
 from checkpointable.name_based.saver_def import SaverDef
 from checkpointable.name_based.work import SaverWork
 from checkpointable.options import SaveOptions
@@ -105,3 +106,16 @@ class WrittenDown:
             RuntimeError: `build()` was not called.
         """
         return self.as_saver_def().outside(export_scope)
+
+
+def side_files(suffix: str | None, prefix: str) -> Sequence[str]:
+    """Return the files that go with a checkpoint: its meta graph, and what belongs to that.
+
+    Args:
+        suffix: what meta graphs end with; `None`: none is written, so what is there is not ours.
+        prefix: the checkpoint.
+    """
+    if suffix is None:
+        return ()
+    file = f"{prefix}.{suffix}"
+    return file, debug_file(file)

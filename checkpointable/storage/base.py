@@ -161,6 +161,10 @@ class Storage(ABC):
         """Wait for the directory's lock and hold it; `False` where the file system cannot lock.
 
         The first time that it cannot, there is a `CheckpointWarning`.
+
+        Raises:
+            StorageError: there is no such directory; or this thread holds the lock, or waits for
+                it, already (`EDEADLK`), which changes nothing for whoever did that.
         """
 
     @abstractmethod
@@ -237,3 +241,19 @@ def path_text(path: PathLike) -> str:
     if not isinstance(text, str):
         raise TypeError(f"the path {text!r} is {type(text).__name__}, expected str or os.PathLike")
     return text
+
+
+def path_texts(argument: str, paths: Iterable[PathLike]) -> list[str]:
+    """Return paths as texts.
+
+    >>> path_texts("paths", ["run/a", "run/b"])
+    ['run/a', 'run/b']
+
+    Raises:
+        TypeError: it is one path instead of several, or holds something else than paths.
+    """
+    if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
+        raise TypeError(
+            f"{argument} is {paths!r}, expected a list of paths; give one path as a list of one"
+        )
+    return [path_text(path) for path in paths]

@@ -32,7 +32,7 @@ from checkpointable.storage.base import (
     byte_views,
 )
 from checkpointable.storage.held_lock import LocalHeldLock
-from checkpointable.storage.refusals import check_is_file, refusals
+from checkpointable.storage.refusals import check_is_file, locked_twice, refusals
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -154,6 +154,8 @@ class LocalStorage(Storage):
             descriptor = lock.Descriptor(lambda: os.open(path, _DIRECTORY))
         try:
             with refusals("lock the directory", path):
+                if not descriptor.claim():
+                    raise locked_twice(path)
                 held = lock.acquire(descriptor.number, wait=True) is not None
                 if not held:
                     self._warn_without_locks(path, os.fstat(descriptor.number).st_dev)

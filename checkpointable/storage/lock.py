@@ -37,13 +37,27 @@ class Descriptor:
         inherited: whether this process is a forked child, and the descriptor was its parent's.
     """
 
-    __slots__ = ("inherited", "number")
+    __slots__ = ("_claim", "inherited", "number")
 
     def __init__(self, opener: Callable[[], int]) -> None:
         self.inherited = False
+        self._claim: tuple[int, int, int] | None = None
         with _fork_guard:
             self.number = opener()
             _open[id(self)] = self
+
+    def claim(self) -> bool:
+        """Note that this thread is about to wait for the lock; `False` if it would for ever.
+
+        That is where it holds the lock already, or waits for it, by another descriptor: a signal
+        handler runs in the midst of anything.
+        """
+        found = os.fstat(self.number)
+        claim = (found.st_dev, found.st_ino, threading.get_ident())
+        if any(other._claim == claim for other in list(_open.values())):
+            return False
+        self._claim = claim
+        return True
 
     def close(self) -> None:
         """Release the lock and close; harmless when that was done already, or in part.

@@ -27,7 +27,7 @@ from checkpointable.storage.base import (
     byte_views,
 )
 from checkpointable.storage.owners import check_lock_file, decode_owner, encode_owner, in_use
-from checkpointable.storage.refusals import check_is_file, refusals, system_error
+from checkpointable.storage.refusals import check_is_file, locked_twice, refusals, system_error
 
 
 @attrs.frozen
@@ -67,6 +67,7 @@ class MemoryStorage(Storage):
     def __init__(self, image: DiskImage | None = None) -> None:
         self._guard = threading.RLock()
         self._dir_locks: dict[str, threading.Lock] = {}
+        self._claims: set[tuple[str, int]] = set()  # which thread holds or waits for which lock
         self._nodes: dict[str, _Node] = {}
         self._dirs = {"/"}
         self._count = 0
@@ -183,8 +184,15 @@ class MemoryStorage(Storage):
             key = _absolute(path)
             self._need_dir(key)
             lock = self._dir_locks.setdefault(key, threading.Lock())
-        with lock:
-            yield True
+            claim = (key, threading.get_ident())
+            if claim in self._claims:
+                raise locked_twice(path)
+        try:
+            self._claims.add(claim)
+            with lock:
+                yield True
+        finally:
+            self._claims.discard(claim)
 
     def _new_node(self, data: bytes) -> _Node:
         self._count += 1

@@ -46,6 +46,17 @@ def check_is_file(path: str, mode: int) -> None:
     )
 
 
+def locked_twice(path: str) -> StorageError:
+    """Return the error for a thread that would wait for itself."""
+    return StorageError(
+        f"{path}: this thread holds the lock of the directory already, or waits for it, expected"
+        " one save or removal at a time. A signal handler may have come in the midst of one: let"
+        " it set a flag only, and save where the program looks at the flag.",
+        errno=errno.EDEADLK,
+        path=path,
+    )
+
+
 def system_error(number: int) -> OSError:
     """Return the error that the system would raise for a number."""
     return OSError(number, os.strerror(number))

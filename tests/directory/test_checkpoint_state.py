@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ class TestWriting:
         update_checkpoint_state("/run", "c", given, storage=storage)
         assert CheckpointState("c", written) == read_state(storage, "/run")
         assert before == list(given or [])
+
+    @pytest.mark.parametrize("given", ["a", b"a", Path("a"), 5, [5]], ids=repr)
+    def test_one_path_is_no_list_of_paths(self, given: Any) -> None:
+        """Its letters are not taken for paths; nothing is written."""
+        storage = _memory()
+        with pytest.raises(TypeError, match=r"all_model_checkpoint_paths is|the path 5"):
+            update_checkpoint_state("/run", "c", given, storage=storage)
+        assert ["x"] == storage.list_dir("/run")
 
     def test_times_are_written(self) -> None:
         """One for each path, the latest included; numpy numbers are taken."""

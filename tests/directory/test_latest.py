@@ -19,6 +19,7 @@ from checkpointable.directory.latest import (
     find_newest,
     get_checkpoint_mtimes,
     latest_checkpoint,
+    open_resolved,
     resolve,
 )
 from checkpointable.directory.numbers import candidates, numbered_checkpoints
@@ -440,3 +441,26 @@ def test_other_formats_exist_by_name(tmp_path: Path) -> None:
     assert {"tf-1", "st", "odd"} == {
         posixpath.basename(c.prefix) for c in candidates(LOCAL, str(tmp_path))
     }
+
+
+def test_a_directory_is_opened_though_its_newest_goes(tmp_path: Path) -> None:
+    """Where the newest is removed between the look and the opening, the next one is opened."""
+    for number in (1, 2):
+        _save(tmp_path, f"ckpt-{number}", mtime=100 + number)
+    record_latest(LOCAL, str(tmp_path / "ckpt-2"))
+
+    class Removing(WrappedStorage):
+        opened = 0
+
+        def open_read(self, path: str) -> ReadableFile:
+            self.opened += path.endswith("ckpt-2.index")
+            if self.opened == 2:  # The first time it was looked for.
+                remove_checkpoints(LOCAL, [str(tmp_path / "ckpt-2")])
+                record_latest(LOCAL, str(tmp_path / "ckpt-1"))
+            return super().open_read(path)
+
+    source = open_resolved(tmp_path, storage=Removing(LOCAL))
+    assert str(tmp_path / "ckpt-1") == source.path
+    source.close()
+    with pytest.raises(CheckpointNotFoundError, match="ckpt-2: there is no checkpoint"):
+        open_resolved(tmp_path / "ckpt-2")

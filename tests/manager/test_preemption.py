@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import attrs
 import pytest
 
 import checkpointable as ckpt
 from checkpointable.manager import preemption
+from checkpointable.storage import process
 from checkpointable.storage.base import WritableFile
 from checkpointable.storage.local import LOCAL
 from tests.harness.processes import end_of, in_child
@@ -284,17 +287,20 @@ def test_the_block_is_left_without_a_save(directory: Path) -> None:
     assert not directory.with_name("went on").exists()
 
 
-def test_an_error_on_its_way_is_not_replaced(directory: Path) -> None:
-    """An exception that leaves the block goes on; the line is written all the same."""
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_an_error_on_its_way_is_not_replaced(directory: Path, error: type[BaseException]) -> None:
+    """An exception that leaves the block goes on; the line names it, and no exit code."""
 
     def body(ready: Callable[[], None]) -> None:
-        with suppress(ZeroDivisionError), Manager(directory).save_on_signal():
+        with suppress(error), Manager(directory).save_on_signal():
             signal.raise_signal(signal.SIGTERM)
-            raise ZeroDivisionError
+            raise error
 
-    code, stderr = _run(directory, body).end()
-    assert (code, stderr.count("\n")) == (0, 1)
-    assert "for the block was left without a save" in stderr
+    expected = (
+        f"{directory}: not saved after SIGTERM, for the block was left without a save; this"
+        f" manager has no checkpoint. {error.__name__} goes on.\n"
+    )
+    assert (0, expected) == _run(directory, body).end()
 
 
 def test_a_main_thread_that_does_not_react(directory: Path) -> None:
@@ -311,6 +317,62 @@ def test_a_main_thread_that_does_not_react(directory: Path) -> None:
     assert code == SAVED
     assert "no save came within 0.05 s, nor does the main thread react; this man" in stderr
     assert not _ran_finally(directory)
+
+
+def _without_reader() -> TextIO:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return open(writer, "w")
+
+
+def _closed() -> TextIO:
+    with open(os.devnull, "w") as stream:
+        return stream
+
+
+def _stalled() -> TextIO:
+    _, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    return open(writer, "w")
+
+
+@pytest.mark.parametrize("stderr", [_without_reader, _closed, _stalled, lambda: None])
+@pytest.mark.parametrize("reacts", [True, False])
+def test_a_stderr_that_takes_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, stderr: Callable[[], TextIO], reacts: bool
+) -> None:
+    """A broken, closed, stalled or missing stderr neither changes the code nor holds up the end."""
+    monkeypatch.setattr(preemption, "REACTION", 0.05)
+    monkeypatch.setattr(process, "_PATIENCE", 0.05)
+
+    def body(ready: Callable[[], None]) -> None:
+        kept, sys.stderr = sys.stderr, stderr()
+        try:
+            with Manager(directory).save_on_signal(grace=0.05):
+                signal.raise_signal(signal.SIGTERM)
+                if not reacts:
+                    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+                    time.sleep(60)
+        finally:
+            sys.stderr = kept
+
+    assert (SAVED, "") == _run(directory, body).end()
+
+
+def test_nothing_stays_in_a_broken_stderr(directory: Path) -> None:
+    """What could not be written does not fail a second time, when the interpreter ends."""
+    program = (
+        "import signal, sys, checkpointable as ckpt\n"
+        "with ckpt.CheckpointManager(ckpt.Checkpoint(), sys.argv[1], 1).save_on_signal():\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+    )
+    with _without_reader() as stderr:
+        command = [sys.executable, "-c", program, str(directory)]
+        assert subprocess.run(command, stderr=stderr, check=False).returncode == SAVED
 
 
 def test_a_long_end_is_not_cut_short(directory: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import math
 import os
+import pathlib
 import shutil
+import warnings
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -17,9 +22,13 @@ import checkpointable as ckpt
 from checkpointable.bundle.files import read_name
 from checkpointable.checkpoint import save_checkpoint
 from checkpointable.directory.removal import remove_checkpoints
-from checkpointable.directory.state_file import CheckpointState, read_state
+from checkpointable.directory.state_file import CheckpointState, read_state, write_state
+from checkpointable.name_based.keeping import Keeping
+from checkpointable.name_based.listed import Place
 from checkpointable.storage.local import LOCAL
 from checkpointable.storage.memory import DiskImage, MemoryStorage
+from tests.harness.faults import Fault, FaultyStorage
+from tests.harness.wrapping import WrappedStorage
 
 FAST = ckpt.SaveOptions(durable=False)
 HOUR = 3600.0
@@ -143,21 +152,35 @@ class TestMaxToKeep:
         for suffix in ("meta", "graph"):
             for name in (f"m-1.{suffix}", f"m-1_debug.{suffix}", f"m-10.{suffix}", f"m.{suffix}"):
                 (tmp_path / name).write_text("about a graph")
-        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
-        for step in (1, 2):
-            saver.save(None, tmp_path / "m", step, meta_graph_suffix="graph")
+        with ckpt.Graph().as_default(), ckpt.Session() as session:
+            session.run(ckpt.Variable(1.0, name="w").initializer)
+            saver = ckpt.Saver(max_to_keep=1)
+            for step in (1, 2):
+                saver.save(session, tmp_path / "m", step, meta_graph_suffix="graph")
         left = {name for name in os.listdir(tmp_path) if name.endswith((".graph", ".meta"))}
         expected = {"m-1.meta", "m-1_debug.meta", "m-10.meta", "m.meta", "m-10.graph", "m.graph"}
-        assert expected == left
+        assert {*expected, "m-2.graph"} == left
+
+    def test_without_a_graph_there_are_no_meta_graphs(self, tmp_path):
+        """So a file that is called as one is somebody else's, and stays."""
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
+        saver.save(None, tmp_path / "m", 1)
+        notes = ["m-1.meta", "m-1.meta.0123456789abcdef.tmp", "m-1_debug.meta"]
+        for name in notes:
+            (tmp_path / name).write_text("notes")
+        saver.save(None, tmp_path / "m", 2)
+        assert notes == sorted(name for name in os.listdir(tmp_path) if ".meta" in name)
 
     def test_leftovers_of_their_writers_go_too(self, tmp_path):
         """What a program left that died while it wrote the meta graph of what is deleted."""
         names = [f"m-1{rest}.0123456789abcdef.tmp" for rest in (".meta", "_debug.meta", "0.meta")]
-        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
-        saver.save(None, tmp_path / "m", 1)
-        for name in names:
-            (tmp_path / name).write_text("half a graph")
-        saver.save(None, tmp_path / "m", 2)
+        with ckpt.Graph().as_default(), ckpt.Session() as session:
+            session.run(ckpt.Variable(1.0, name="w").initializer)
+            saver = ckpt.Saver(max_to_keep=1)
+            saver.save(session, tmp_path / "m", 1)
+            for name in names:
+                (tmp_path / name).write_text("half a graph")
+            saver.save(session, tmp_path / "m", 2)
         assert names[2:] == [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
 
     def test_without_the_state_nothing_is_remembered(self):
@@ -166,6 +189,51 @@ class TestMaxToKeep:
         run.save("m-1", "m-2", "m-3", write_state=False)
         assert ([], ["m-1", "m-2", "m-3"]) == (run.last, run.there)
         assert read_state(run.disk, "/run") is None
+
+
+class TestOtherPaths:
+    def test_the_working_directory_may_change(self, tmp_path, monkeypatch):
+        """What was saved is deleted where it was saved, and nothing where it was not."""
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=2)
+        for directory in ("a", "b"):
+            (tmp_path / directory).mkdir()
+            monkeypatch.chdir(tmp_path / directory)
+            ckpt.Saver({"w": np.zeros(1)}).save(None, "run/m", 1, write_state=False)
+        monkeypatch.chdir(tmp_path / "a")
+        saver.save(None, "run/m", 1)
+        monkeypatch.chdir(tmp_path / "b")
+        saver.save(None, "run/m", 2)
+        assert ["run/m-1", "run/m-2"] == saver.last_checkpoints
+        state = read_state(LOCAL, "run")
+        assert (str(tmp_path / "a/run/m-1"), "m-2") == state.all_model_checkpoint_paths
+        saver.save(None, "run/m", 3)
+        left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.index")]
+        assert [f"b/run/m-{n}.index" for n in (1, 2, 3)] == sorted(left)
+
+    def test_relative_paths_are_deleted_in_memory_too(self):
+        """A storage without a working directory is asked for them as they were given."""
+        disk = MemoryStorage()
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1, storage=disk)
+        for step in range(3):
+            saver.save(None, "run/m", step)
+        assert {"m-2"} == on_disk(disk)
+
+    def test_what_is_kept_is_not_deleted_under_another_path(self, tmp_path):
+        """A directory that is reached through a link too, by names with numbers and without."""
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1, write_version=1)
+        for directory in ("real", "link", "real"):
+            path = saver.save(None, tmp_path / directory / "m")
+            assert ckpt.checkpoint_exists(path)
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=3)
+        for step, directory in enumerate(("real", "real", "link", "real", "link", "link")):
+            saver.save(None, tmp_path / directory / "n", step)
+            assert all(ckpt.checkpoint_exists(path) for path in saver.last_checkpoints)
+        assert ["n-3", "n-4", "n-5"] == bases(saver.last_checkpoints)
+        assert [f"n-{n}.index" for n in (3, 4, 5)] == sorted(
+            path.name for path in tmp_path.glob("real/*.index")
+        )
 
 
 class TestEveryHours:
@@ -232,6 +300,26 @@ class TestTheList:
         run.saver.set_last_checkpoints_with_time([("/run/m-5", 1.0), ("/run/./m-5", 2.0)])
         assert ["m-5"] == run.last
 
+    @pytest.mark.parametrize("none", [0, None])
+    def test_without_a_limit_the_latest_is_still_listed_last(self, none):
+        """After what the list was replaced by, in which it may stand already."""
+        run = Run(max_to_keep=none)
+        run.save("m-1", "m-2")
+        for again in ("m-3", "m-1"):
+            run.saver.set_last_checkpoints_with_time([("/run/m-1", 1.0), ("/run/m-2", 2.0)])
+            run.save(again)
+            listed = [name for name in ("m-1", "m-2") if name != again]
+            assert (
+                CheckpointState(
+                    again,
+                    (*listed, again),
+                    (*(float(name[-1]) for name in listed), run.clock.now),
+                    run.clock.now,
+                )
+                == run.state
+            )
+            assert again == os.path.basename(ckpt.latest_checkpoint("/run", storage=run.disk))
+
     def test_only_lists_are_taken(self):
         """Anything else is an AssertionError; what is in the list must be pairs."""
         saver = Run().saver
@@ -243,6 +331,9 @@ class TestTheList:
         for wrong in (["m-1"], [("m-1", "now")], [(5, 1.0)]):
             with pytest.raises((TypeError, ValueError)):
                 saver.set_last_checkpoints_with_time(wrong)
+        for wrong in ("m-1", b"m-1", pathlib.Path("m-1"), None, [5]):
+            with pytest.raises(TypeError, match=r"expected a list of paths|path 5"):
+                saver.recover_last_checkpoints(wrong)
         assert [] == saver.last_checkpoints
 
     def test_it_can_be_recovered_from_what_is_there(self, tmp_path):
@@ -391,6 +482,29 @@ class TestRestarts:
         assert ["m-1", "m-3", "m-4"] == run.last
         assert ("x-1", "m-1", "m-3", "m-4") == run.state.all_model_checkpoint_paths
 
+    @pytest.mark.parametrize("relative", [False, True])
+    def test_what_is_listed_of_another_directory_is_not_taken_for_one_here(self, relative):
+        """A checkpoint of the same name, which only stands beside the state file, stays."""
+        run = Run(save_relative_paths=relative)
+        run.save("m-1", write_state=False)
+        run.save("../other/m-1", "m-2")
+        assert run.state.all_model_checkpoint_paths[0].endswith("/other/m-1")
+        run.start(max_to_keep=1)
+        run.save("m-3")
+        left = [path for path in run.disk.image().files if path.endswith(".index")]
+        assert ["/other/m-1.index", "/run/m-1.index", "/run/m-3.index"] == sorted(left)
+        assert ("m-3",) == run.state.all_model_checkpoint_paths
+
+    def test_absolute_entries_of_the_very_directory_count(self):
+        """As another program may write them."""
+        run = Run(max_to_keep=0)
+        run.save("m-1", "m-2")
+        state = CheckpointState("/run/m-2", ("/run/m-1", "/run/m-2"), (1.0, 2.0))
+        write_state(run.disk, "/run", state)
+        run.start(max_to_keep=2)
+        run.save("m-3")
+        assert ["m-2", "m-3"] == run.last == run.there
+
     def test_a_crash_before_the_deletion_leaves_nothing_behind(self):
         """What is to be deleted is listed until it is gone, so the next Saver deletes it."""
         run = Run(max_to_keep=1)
@@ -405,6 +519,63 @@ class TestRestarts:
         run.start(max_to_keep=1)
         run.save("m-3")
         assert ["m-3"] == run.there == run.last
+
+    @pytest.mark.parametrize(
+        "kind",
+        [{"errno": errno.EIO}, {"errno": errno.EIO, "sticky": True}, {"errno": errno.EMFILE}, {}],
+        ids=str,
+    )
+    def test_no_failure_loses_what_is_to_be_taken_over(self, kind):
+        """Whatever fails, or is interrupted, after the first save: the second makes up for it."""
+        for at in itertools.count():
+            run = Run(max_to_keep=2, keep_checkpoint_every_n_hours=10)
+            run.save("m-1", "m-2", "m-3", hours=4)
+            fault = Fault(**{"errno": 0, "at": at, "interrupt": not kind, **kind})
+            keeping = Keeping(2, 10, FaultyStorage(run.disk, fault), run.clock)
+            place = Place("/run", "checkpoint", lambda prefix: (), relative=False)
+            run.save("m-4", hours=4, write_state=False)
+            with warnings.catch_warnings(), suppress(KeyboardInterrupt):
+                warnings.simplefilter("ignore", ckpt.CheckpointWarning)
+                keeping.keep("/run/m-4", place)
+            fault.at = 10**9
+            run.save("m-5", hours=0.1, write_state=False)
+            keeping.keep("/run/m-5", place)
+            assert ["/run/m-4", "/run/m-5"] == keeping.paths, (at, fault.hit)
+            assert ["m-3", "m-4", "m-5"] == run.there, "the third is the first after 10 hours"
+            assert ("m-4", "m-5") == run.state.all_model_checkpoint_paths
+            if not fault.hit:
+                break
+        assert at > 10
+
+    def test_a_state_file_that_stays_unreadable_is_left_as_it_is(self):
+        """Each save says so; once it is gone or can be read, all goes on."""
+        run = Run(max_to_keep=1)
+        run.save("m-1")
+        run.disk = _Unreadable(run.disk)
+        run.start(max_to_keep=1)
+        for name in ("m-2", "m-3"):
+            with pytest.warns(ckpt.CheckpointWarning, match=r"cannot be read .* stays so, delete"):
+                run.save(name)
+            assert [name] == run.last
+        run.disk.is_broken = False
+        assert (["m-1", "m-3"], ("m-1",)) == (run.there, run.state.all_model_checkpoint_paths)
+        run.save("m-4")
+        assert (["m-4"], ("m-4",)) == (run.there, run.state.all_model_checkpoint_paths)
+
+
+class _Unreadable(WrappedStorage):
+    """A storage in memory in which the state file cannot be opened."""
+
+    def image(self):
+        """What is there."""
+        return self.inner.image()
+
+    is_broken = True
+
+    def open_read(self, path):
+        if self.is_broken and path.endswith("/checkpoint"):
+            raise ckpt.StorageError(f"{path}: no", errno=errno.EIO, path=path)
+        return super().open_read(path)
 
 
 class _NoRemoval:
@@ -432,6 +603,17 @@ class TestForeignFiles:
             run.save("m-2")
         run.save("m-3")
         assert ["m-1", "m-3"] == run.there
+
+    def test_that_is_told_once_and_then_forgotten(self):
+        """Also where warnings are errors: what follows is deleted as ever."""
+        run = Run(max_to_keep=1)
+        run.save("m-1")
+        _write_objects(run.disk, "/run/m-1")
+        with pytest.raises(ckpt.CheckpointWarning, match="m-1: would be deleted now"):
+            run.save("m-2")
+        assert ("m-2",) == run.state.all_model_checkpoint_paths
+        run.save("m-3", "m-4")
+        assert ["m-1", "m-4"] == run.there
 
     def test_it_is_not_taken_over_either(self):
         """Although the state file lists it under the very name."""

@@ -133,12 +133,13 @@ class TestVarList:
         w, x, numbers = ckpt.Variable(1.0, name="w"), np.zeros(1), {"a": 1, "b": 2}
         for var_list in (
             {"a": w, "b": w},
-            [w, w],
             {"a": x, "b": x},
             [Pair(numbers, "p"), Pair(numbers, "q")],
         ):
             with pytest.raises(ValueError, match=r"the same \w+ is to be saved under two names"):
                 ckpt.Saver(var_list)
+        with pytest.raises(ValueError, match="the same Variable is given twice, with the name 'w'"):
+            ckpt.Saver([w, w])
 
     def test_strings_and_every_dtype_come_back(self, tmp_path, mode):
         """Text of any length, booleans, complex numbers, dates, empty arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import threading
 from collections.abc import Callable
@@ -228,6 +229,30 @@ def test_the_directory_lock_ends_with_an_error(storage: Storage, directory: str)
         assert held
     with pytest.raises(StorageError), storage.lock_dir(f"{directory}/missing"):
         pass
+
+
+def test_a_thread_never_waits_for_itself(storage: Storage, directory: str) -> None:
+    """A thread that takes a lock which it holds is refused, keeps it, and may take others."""
+    other = f"{directory}/other"
+    storage.make_dirs(other, durable=False)
+    taken = threading.Event()
+
+    def take() -> None:
+        with storage.lock_dir(directory):
+            taken.set()
+
+    thread = threading.Thread(target=take)
+    with storage.lock_dir(directory):
+        for path in (directory, f"{other}/.."):
+            with pytest.raises(StorageError, match="this thread holds the lock") as caught:
+                storage.lock_dir(path).__enter__()
+            assert errno.EDEADLK == caught.value.errno
+        with storage.lock_dir(other):
+            thread.start()
+            assert not taken.wait(0.05)
+    thread.join(30)
+    assert taken.is_set()
+    take()
 
 
 OWNER = "pid 7 on host"
