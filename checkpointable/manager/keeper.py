@@ -250,7 +250,7 @@ class Keeper:
         except CorruptCheckpointError as error:
             damage = error.message.rstrip(".")
         recorded = self._recorded
-        self._has_record = recorded is not None
+        self._has_record = recorded is not None or bool(damage)
         self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
         if recorded is not None:
             return recorded

@@ -360,6 +360,16 @@ class TestHours:
         world.manager.save()
         assert ["ckpt-2", "ckpt-4", "ckpt-7"] == world.on_disk()
 
+    def test_what_is_kept_for_good_takes_no_place_among_the_latest(self) -> None:
+        """Wherever its number puts it after a restart, the latest are as many as before."""
+        world = World(max_to_keep=3, keep_checkpoint_every_n_hours=1)
+        for number in (5, 8, 1, 9):
+            world.clock.tick(1)
+            world.manager.save(number)
+        world.restart(keep_checkpoint_every_n_hours=None)
+        assert ["ckpt-8", "ckpt-1", "ckpt-9"] == world.names()
+        assert () == world.manager.plan().deleted
+
     def test_what_is_kept_for_good_survives_a_copy_of_the_checkpoints_alone(self) -> None:
         """Without `NAME.manager`, and with all files made anew, it is known by not being listed."""
         world = World(max_to_keep=1, keep_checkpoint_every_n_hours=1)
