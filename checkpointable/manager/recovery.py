@@ -52,7 +52,7 @@ def restore_newest(
     for path in paths:
         try:
             return restore_checkpoint(
-                checkpoint, path, options, with_counter=True, storage=storage
+                checkpoint, path, options, with_counter=True, storage=storage, check_names=True
             ), path
         except (*_DAMAGE, StorageError) as error:
             if isinstance(error, StorageError) and error.errno not in _NO_FILE:
