@@ -23,6 +23,7 @@ from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.books import Books, Roots
 from checkpointable.restore.deferred import pending_paths
+from checkpointable.restore.fetching import check_every_byte
 from checkpointable.restore.name_based_status import NameBasedSaverStatus
 from checkpointable.restore.restoration import Restoration
 from checkpointable.restore.status import (
@@ -299,8 +300,12 @@ def restore_checkpoint(
     *,
     with_counter: bool,
     storage: Storage = LOCAL,
+    check_names: bool = False,
 ) -> LoadStatus:
     """Restore a checkpoint; `with_counter`: the save counter too, created if need be.
+
+    With `check_names` every byte of a name-based checkpoint, of which nothing is read yet, is
+    checked now.
 
     Raises:
         CheckpointError: as `Checkpoint.restore`; a counter that was created is gone again.
@@ -309,7 +314,7 @@ def restore_checkpoint(
     if is_new:
         checkpoint._counter = _new_counter(0)
     try:
-        return _restore(checkpoint, save_path, options, storage)
+        return _restore(checkpoint, save_path, options, storage, check_names)
     except BaseException:
         if is_new:
             checkpoint._counter = None
@@ -317,7 +322,11 @@ def restore_checkpoint(
 
 
 def _restore(
-    checkpoint: Checkpoint, save_path: PathLike | None, options: RestoreOptions, storage: Storage
+    checkpoint: Checkpoint,
+    save_path: PathLike | None,
+    options: RestoreOptions,
+    storage: Storage,
+    check_names: bool,
 ) -> LoadStatus:
     if save_path is None:
         return InitializationOnlyStatus(checkpoint, roots_of)
@@ -325,6 +334,8 @@ def _restore(
     source = open_resolved(save_path, storage=storage)
     try:
         if source.graph is None:
+            if check_names:
+                check_every_byte(source)
             status = NameBasedSaverStatus(source, options, checkpoint, roots_of)
             checkpoint._outstanding = status.outstanding
             return status

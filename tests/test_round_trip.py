@@ -207,7 +207,7 @@ def check(graph: list[dict[str, tuple[str, Any]]], nodes: list[Node]) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=500,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

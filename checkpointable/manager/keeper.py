@@ -65,12 +65,12 @@ class Keeper:
     def listed(self) -> list[Saved]:
         """Return what is owned but for what is kept for good, in the order of saving."""
         preserved = self.shelf.paths(self._remembered.preserved)
-        return [s for s in self.shelf.saved if s.prefix not in preserved]
+        return [s for s in self.shelf.sound() if s.prefix not in preserved]
 
     def best(self) -> str | None:
         """Return the best by the metric; `None` if none has it."""
         best = self._settings.best
-        ranking = [] if best is None else best.ranking(self.shelf.saved)
+        ranking = [] if best is None else best.ranking(self.shelf.sound())
         return ranking[0].prefix if ranking else None
 
     def plan(self) -> RetentionPlan:
@@ -83,7 +83,7 @@ class Keeper:
         plan = self._plan()
         alone = tuple(
             Decision(path, True, (f"left alone: {reason}",))
-            for path, reason in self.shelf.strangers.items()
+            for path, reason in (self.shelf.strangers | self.shelf.damaged()).items()
         )
         return attrs.evolve(plan, decisions=alone + plan.decisions)
 
@@ -146,7 +146,7 @@ class Keeper:
         remembered, shelf = self._remembered, self.shelf
         pinned = KeepNamed(shelf.paths(remembered.pins), "pinned")
         return plan_retention(
-            shelf.saved,
+            shelf.sound(),
             self._settings.latest,
             [*self._settings.policies(), pinned],
             every_hours=self._settings.every_hours,
@@ -250,7 +250,7 @@ class Keeper:
         except CorruptCheckpointError as error:
             damage = error.message.rstrip(".")
         recorded = self._recorded
-        self._has_record = recorded is not None
+        self._has_record = recorded is not None or bool(damage)
         self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
         if recorded is not None:
             return recorded

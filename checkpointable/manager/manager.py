@@ -300,8 +300,8 @@ class CheckpointManager:
     def plan(self) -> RetentionPlan:
         """Return what would be kept and deleted of what is there now, and why. Nothing is changed.
 
-        It begins with what is left alone: checkpoints that no manager of this name has saved, and
-        those whose index cannot be read.
+        It begins with what is left alone: checkpoints that no manager of this name has saved,
+        those whose index cannot be read, and those that `restore_latest` has found damaged.
 
         Raises:
             RuntimeError: the manager is closed.
@@ -314,8 +314,9 @@ class CheckpointManager:
         """Restore the newest checkpoint whose every byte is right, and return a status.
 
         Those that are damaged, that vanish, or that are of a format that this library does not
-        read are skipped, each with a `CheckpointWarning` that says why. All numbered checkpoints
-        of this name count, also those that no manager saved.
+        read are skipped, each with a `CheckpointWarning` that says why; from then on this manager
+        leaves them alone, and they take the place of none that is to be kept. All numbered
+        checkpoints of this name count, also those that no manager saved.
 
         Args:
             options: what to restore; `verify` is always "first".
@@ -435,5 +436,7 @@ class CheckpointManager:
 
     def _restore(self, options: RestoreOptions) -> tuple[LoadStatus, str | None]:
         options = attrs.evolve(options, verify="first")
-        paths = self._keeper.shelf.newest_first()
-        return restore_newest(self._checkpoint, paths, options, self._storage)
+        shelf = self._keeper.shelf
+        return restore_newest(
+            self._checkpoint, shelf.newest_first(), options, self._storage, shelf.set_aside
+        )

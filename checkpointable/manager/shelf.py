@@ -23,6 +23,8 @@ from checkpointable.retention.plan import record_saved
 from checkpointable.retention.policies import Saved
 from checkpointable.storage.base import FileStatus, Storage, path_text
 
+_Files = Mapping[str, FileStatus | None]
+
 
 class Shelf:
     """The numbered checkpoints of one name. Not thread-safe.
@@ -39,6 +41,8 @@ class Shelf:
         self.strangers: dict[str, str] = {}
         self._storage = storage
         self._name = files.split_path(prefix)[1]
+        #: Those of the owned that are damaged: why, and what their files were like.
+        self._damaged: dict[str, tuple[str, _Files]] = {}
         #: What each commit file was like when it was last looked into.
         self._seen: dict[str, FileStatus] = {}
 
@@ -67,6 +71,23 @@ class Shelf:
         raise CheckpointNotFoundError(
             f"{path}: this manager has no such checkpoint. It has {there}; give one of these."
         )
+
+    def sound(self) -> list[Saved]:
+        """Return what is owned and not known to be damaged, in the order of saving."""
+        return [s for s in self.saved if s.prefix not in self._damaged]
+
+    def damaged(self) -> dict[str, str]:
+        """Return the paths of what is owned and known to be damaged, each with the reason."""
+        return {path: f"it is damaged: {reason}" for path, (reason, _) in self._damaged.items()}
+
+    def set_aside(self, path: str, reason: str) -> None:
+        """Take an owned checkpoint for damaged until its files change.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        if any(s.prefix == path for s in self.saved):
+            self._damaged[path] = reason, self._files([path])[path]
 
     def present(self) -> frozenset[str]:
         """Return the paths of all that are there, whoever owns them."""
@@ -120,7 +141,25 @@ class Shelf:
         kept += [new.pop(number) for number in listed if number in new]
         self.saved = tuple(_merged(kept, new.values()))
         self.strangers = strangers
+        self._damaged = self._still_damaged(owned)
         self._seen = {path: found.status for path, (_, found) in present.items()}
+
+    def _still_damaged(self, owned: Iterable[str]) -> dict[str, tuple[str, _Files]]:
+        """Return what was damaged, and whose files are as they were."""
+        paths = [path for path in owned if path in self._damaged]
+        now = self._files(paths) if paths else {}
+        return {path: self._damaged[path] for path in paths if now[path] == self._damaged[path][1]}
+
+    def _files(self, paths: Sequence[str]) -> dict[str, _Files]:
+        """Return what the files of checkpoints are like, by their names."""
+        directory = files.split_path(self.prefix)[0]
+        found: dict[str, _Files] = {path: {} for path in paths}
+        for entry in self._storage.list_dir(directory):
+            path = files.in_directory(directory, files.read_name(entry).prefix)
+            if path in found:
+                status = self._storage.status(files.in_directory(directory, entry))
+                found[path] = {**found[path], entry: status}
+        return found
 
     def newest_first(self) -> list[str]:
         """Return all that are there, strangers too, the newest first.
@@ -136,6 +175,7 @@ class Shelf:
         """Take in what was saved this very moment."""
         status = status_if_known(self._storage, newest.prefix)
         self.strangers.pop(newest.prefix, None)
+        self._damaged.pop(newest.prefix, None)
         self.saved = record_saved(self.saved, newest)
         if status is not None:  # Last: what is seen, and on no shelf, would never be looked at.
             self._seen[newest.prefix] = status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import attrs
 
@@ -44,7 +45,10 @@ class Listed(Saved):
         """The prefix by which the storage finds it, also after the working directory changed."""
         given = files.without_pattern(self.path)
         # Not always the absolute one: a storage may have no working directory.
-        return given if key_of(given) == self.prefix else self.prefix
+        with suppress(OSError):  # It may be gone.
+            if key_of(given) == self.prefix:
+                return given
+        return self.prefix
 
 
 def listed(path: str, time: float) -> Listed:

@@ -99,14 +99,16 @@ def plan_retention(
         preserved: prefixes of those that it has kept for good before.
         last_preserved: when the last of them was saved; at first, when this began.
     """
-    policies: list[Policy] = [latest, *others, KeepNamed(preserved, "kept for good")]
-    answers = [policy.keeps(saved) for policy in policies]
+    policies: list[Policy] = [*others, KeepNamed(preserved, "kept for good")]
+    # What is kept for good is not among the latest, wherever it stands.
+    judged = [s for s in saved if s.prefix not in preserved]
+    answers = [latest.keeps(judged), *(policy.keeps(saved) for policy in policies)]
     newly: tuple[str, ...] = ()
     if every_hours is not None:
-        leaving = [s for s in saved if s.prefix not in answers[0] and s.prefix not in preserved]
-        judged, last_preserved = every_hours.judge(leaving, last_preserved)
-        answers.append(judged)
-        newly = tuple(judged)
+        leaving = [s for s in judged if s.prefix not in answers[0]]
+        kept, last_preserved = every_hours.judge(leaving, last_preserved)
+        answers.append(kept)
+        newly = tuple(kept)
     refusals = [f"not {rule}" for rule in (latest, *others, every_hours) if rule is not None]
     decisions = []
     for s in saved:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,58 @@ class TestRestoreLatest:
         model = Model(0)
         manage(tmp_path, model).restore_latest().assert_consumed()
         assert [2.0] * 3 == model.w.value.tolist()
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_damage_by_name_is_skipped(self, tmp_path: Path, damage: Any) -> None:
+        """A name-based checkpoint under a number of this name must be right in every byte too."""
+        path = save_some(tmp_path, 1)[0]
+        model = Model(5)
+        saver = ckpt.Saver({"w": model.w})
+        damage(saver.save(None, tmp_path / "ckpt", global_step=2))
+        manager = manage(tmp_path, model)
+        with pytest.warns(ckpt.CheckpointWarning, match="ckpt-2.*skipped"):
+            assert path == manager.restore_or_initialize()
+        assert [1.0] * 3 == model.w.value.tolist()
+
+    @pytest.mark.parametrize("suffix", ["index", "data-*"])
+    @pytest.mark.parametrize("kind", ["directory", "link", "pipe"])
+    def test_what_is_no_file_is_skipped(self, tmp_path: Path, suffix: str, kind: str) -> None:
+        """A shard or index that is no regular file is damage, and no reason to stop."""
+        paths = save_some(tmp_path, 2)
+        file = next(tmp_path.glob(f"ckpt-2.{suffix}"))
+        file.rename(tmp_path / "away")
+        make = {
+            "directory": file.mkdir,
+            "link": lambda: file.symlink_to("away"),
+            "pipe": lambda: os.mkfifo(file),
+        }
+        make[kind]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ckpt.CheckpointWarning)
+            assert paths[0] == manage(tmp_path, Model(0)).restore_or_initialize()
+
+    def test_what_was_skipped_takes_no_place(self, tmp_path: Path) -> None:
+        """The damaged are left alone, and not counted, until their files change."""
+        paths = save_some(tmp_path, 3)
+        shards = [next(tmp_path.glob(f"ckpt-{number}.data-*")) for number in (2, 3)]
+        whole = [shard.read_bytes() for shard in shards]
+        for path in paths[1:]:
+            damage_shard(path)
+        manager = ckpt.CheckpointManager(
+            ckpt.Checkpoint(model=Model(0)), tmp_path, 2, save_options=SCRATCH
+        )
+        with pytest.warns(ckpt.CheckpointWarning, match="skipped"):
+            assert paths[0] == manager.restore_or_initialize()
+        assert paths[:1] == manager.checkpoints
+        with pytest.warns(ckpt.CheckpointWarning, match="numbers up to 3"):
+            new = str(manager.save())
+        assert [paths[0], new] == manager.checkpoints
+        assert 2 == str(manager.plan()).count("left alone: it is damaged")
+        assert all(ckpt.checkpoint_exists(path) for path in [*paths, new])
+        shards[1].write_bytes(whole[1])
+        assert [paths[0], paths[2], new] == manager.checkpoints
+        manager.save(2)
+        assert [new, paths[1]] == manager.checkpoints
 
     def test_order_of_saving_decides(self, tmp_path: Path) -> None:
         """The newest is the one that was saved last, whatever its number."""

@@ -210,6 +210,17 @@ class TestOtherPaths:
         left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.index")]
         assert [f"b/run/m-{n}.index" for n in (1, 2, 3)] == sorted(left)
 
+    def test_the_working_directory_may_go(self, tmp_path, monkeypatch):
+        """What was saved from there before is still found, by its absolute path."""
+        saver = ckpt.Saver({"w": np.zeros(1)}, max_to_keep=1)
+        monkeypatch.chdir(tmp_path)
+        saver.save(None, "run/m", 1)
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        saver.save(None, tmp_path / "run/m", 2)
+        assert ["m-2.index"] == [path.name for path in tmp_path.glob("run/*.index")]
+
     def test_relative_paths_are_deleted_in_memory_too(self):
         """A storage without a working directory is asked for them as they were given."""
         disk = MemoryStorage()
