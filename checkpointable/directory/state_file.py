@@ -49,6 +49,14 @@ class CheckpointState:
     all_model_checkpoint_timestamps: tuple[float, ...] = ()
     last_preserved_timestamp: float | None = None
 
+    @property
+    def entries(self) -> list[tuple[str, float | None]]:
+        """All that are kept, each with its time; `None` where there is not one time for each."""
+        paths, times = self.all_model_checkpoint_paths, self.all_model_checkpoint_timestamps
+        if len(paths) != len(times):
+            return [(path, None) for path in paths]
+        return list(zip(paths, times, strict=True))
+
 
 @attrs.frozen
 class StateFile:

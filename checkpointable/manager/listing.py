@@ -71,10 +71,8 @@ def with_own(
 
 
 def _entries(state: CheckpointState) -> list[tuple[str, float | None]]:
-    paths, times = state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps
-    if len(paths) != len(times):
-        return [(path, None) for path in paths]
-    return [(p, t if math.isfinite(t) else None) for p, t in zip(paths, times, strict=True)]
+    """Return what a state file lists; a time that is not finite says nothing."""
+    return [(p, t if t is not None and math.isfinite(t) else None) for p, t in state.entries]
 
 
 def _number(entry: str, name: str) -> int | None:

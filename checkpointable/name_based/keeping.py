@@ -18,7 +18,6 @@ from checkpointable.errors import CheckpointError, CheckpointNotFoundError, Stor
 from checkpointable.name_based.listed import (
     Listed,
     Place,
-    entries_of,
     entry_of,
     listed,
     name_of,
@@ -193,7 +192,7 @@ class Keeping:
     ) -> CheckpointState:
         """Return what the state file is to say; what it lists under other names stays, first."""
         entries: list[tuple[str, float]] = []
-        for entry, time in entries_of(state):
+        for entry, time in () if state is None else state.entries:
             prefix = inside(place.directory, entry)
             if name_of(prefix) not in self._names:
                 entries.append((entry, self._mtime(prefix) if time is None else time))

@@ -71,14 +71,6 @@ def name_of(path: str) -> str:
     return files.split_number(key_of(path))[0]
 
 
-def entries_of(state: CheckpointState | None) -> list[tuple[str, float | None]]:
-    """Return what a state file lists, with times where it has one for each."""
-    if state is None:
-        return []
-    paths, times = state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps
-    return list(zip(paths, times if len(times) == len(paths) else [None] * len(paths), strict=True))
-
-
 def own_entries(
     state: CheckpointState | None, place: Place, name: str
 ) -> list[tuple[str, float | None]]:
@@ -88,7 +80,7 @@ def own_entries(
     """
     here = posixpath.abspath(place.directory)
     found = []
-    for entry, time in entries_of(state):
+    for entry, time in () if state is None else state.entries:
         is_here = posixpath.dirname(key_of(posixpath.join(here, entry))) == here
         path = inside(place.directory, entry)
         if is_here and name_of(path) == name:
