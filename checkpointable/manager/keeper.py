@@ -205,6 +205,8 @@ class Keeper:
     def _write_state(self, deleted: tuple[str, ...]) -> list[str]:
         gone = {*deleted}
         own = [s for s in self.listed() if s.prefix not in gone]
+        if not own:  # Somebody has removed what was just saved.
+            return []
         name, last = self._settings.name, self._remembered.last_preserved
         try:
             change_state(

@@ -266,3 +266,20 @@ def test_an_interrupted_save_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -
     assert ["ckpt-1", "ckpt-2"] == world.on_disk()
     world.manager.save()
     assert ["ckpt-3"] == world.on_disk()
+
+
+def test_what_is_removed_at_once_is_no_error() -> None:
+    """Where somebody removes the only checkpoint right after its commit, the save still ends."""
+
+    class Removing(WrappedStorage):
+        def rename(self, source: str, destination: str) -> None:
+            super().rename(source, destination)
+            if destination.endswith("ckpt-1.index"):
+                super().remove(destination)
+
+    checkpoint, storage = ckpt.Checkpoint(step=1), Removing(MemoryStorage())
+    manager = ckpt.CheckpointManager(checkpoint, DIRECTORY, max_to_keep=1, storage=storage)
+    assert f"{DIRECTORY}/ckpt-1" == manager.save()
+    assert [] == manager.checkpoints
+    assert f"{DIRECTORY}/ckpt-2" == manager.save()
+    assert [f"{DIRECTORY}/ckpt-2"] == manager.checkpoints
