@@ -127,16 +127,16 @@ class Keeper:
 
         What fails here is told in warnings: the checkpoint itself is saved.
         """
-        path, before, now = self.shelf.path(number), self._remembered, self._clock()
+        path, before = self.shelf.path(number), self._remembered
         problems = self._mind_the_clock()
         is_pinned = pin or (number in before.pins and path in self.shelf.present())
-        self.shelf.put(described(Saved(path, now), number, stamp))
+        self.shelf.put(described(path, number, stamp))
         self._remembered = attrs.evolve(
             before,
             pins=before.pins - {number} | ({number} if is_pinned else set()),
             preserved={n: time for n, time in before.preserved.items() if n != number},
             # A clock that was set back errs toward keeping.
-            last_preserved=min(before.last_preserved, now),
+            last_preserved=min(before.last_preserved, stamp.time),
         )
         problems += [f"{path} is saved, but {problem}" for problem in self._sweep(durable=durable)]
         for problem in problems:
@@ -253,7 +253,7 @@ class Keeper:
             damage = error.message.rstrip(".")
         recorded = self._recorded
         self._has_record = recorded is not None or bool(damage)
-        self.shelf.refresh(listed.times, None if recorded is None else recorded.preserved)
+        self.shelf.refresh(listed.times)
         if recorded is not None:
             return recorded
         saved = self.shelf.saved

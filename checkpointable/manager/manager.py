@@ -21,7 +21,7 @@ from checkpointable.manager.keeper import Keeper
 from checkpointable.manager.preemption import Preemption
 from checkpointable.manager.recovery import restore_newest
 from checkpointable.manager.settings import check_callable, check_number, check_settings
-from checkpointable.manager.stamp import Stamp, check_metrics, stamped
+from checkpointable.manager.stamp import Stamp, check_metrics, refuse_stamp, stamped
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.status import LoadStatus
 from checkpointable.retention.plan import RetentionPlan
@@ -134,7 +134,7 @@ class CheckpointManager:
             every_steps=keep_every_n_steps,
         )
         self._options = build_options(SaveOptions, save_options, {})
-        stamped(self._options.metadata, Stamp(checkpoint_name, None, {}))  # refuses a reserved key
+        refuse_stamp(self._options.metadata)
         self._init_fn = check_callable("init_fn", init_fn)
         self._checkpoint = checkpoint
         self._directory = path_text(directory)
@@ -249,10 +249,11 @@ class CheckpointManager:
         with self._preemption.saving() as saving, self._hold.working():
             number = check_number(checkpoint_number)
             step = self._settings.step()
-            stamp = Stamp(self._settings.name, step, check_metrics(metrics))
+            now = float(self._clock())
+            stamp = Stamp(self._settings.name, now, step, check_metrics(metrics))
             settings = self._options if options is None else build_options(SaveOptions, options, {})
             settings = attrs.evolve(settings, metadata=stamped(settings.metadata, stamp))
-            is_due = self._interval.is_due(step, self._clock(), check_interval=check_interval)
+            is_due = self._interval.is_due(step, now, check_interval=check_interval)
             if not is_due and not saving.must:
                 return None
             prefix = self._keeper.prepare(number)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-import attrs
 import numpy as np
 
 from checkpointable.bundle import files
@@ -93,24 +92,18 @@ class Shelf:
         """Return the paths of all that are there, whoever owns them."""
         return frozenset(self._seen) | {s.prefix for s in self.saved}
 
-    def refresh(
-        self,
-        listed: Mapping[int, float | None] | None = None,
-        times: Mapping[int, float] | None = None,
-    ) -> None:
+    def refresh(self, order: Iterable[int] = ()) -> None:
         """Look at the directory again: what has come, what has gone, what was replaced.
 
-        What has come stands where its number says; of what was replaced by a checkpoint of the same
-        owner, place and time stay.
+        What has come stands where its number says; what was replaced by a checkpoint of the same
+        owner keeps its place.
 
         Args:
-            listed: numbers, and times where known, of those whose order is known.
-            times: of those whose time alone is known.
+            order: numbers of those whose order is known.
 
         Raises:
             StorageError: the directory cannot be read.
         """
-        listed, times = listed or {}, times or {}
         candidates = candidates_called(self._storage, self.prefix)
         present = {
             found.prefix: (found.number, found)
@@ -131,14 +124,11 @@ class Shelf:
             if isinstance(stamp, str):
                 strangers[path] = stamp
             elif before is not None:
-                owned[path] = described(before, number, stamp)
+                owned[path] = described(path, number, stamp)
             else:
-                time = listed.get(number, times.get(number))
-                new[number] = described(
-                    Saved(path, found.mtime if time is None else time), number, stamp
-                )
+                new[number] = described(path, number, stamp)
         kept = [owned[s.prefix] for s in self.saved if s.prefix in owned]
-        kept += [new.pop(number) for number in listed if number in new]
+        kept += [new.pop(number) for number in order if number in new]
         self.saved = tuple(_merged(kept, new.values()))
         self.strangers = strangers
         self._damaged = self._still_damaged(owned)
@@ -181,14 +171,14 @@ class Shelf:
             self._seen[newest.prefix] = status
 
 
-def described(saved: Saved, number: int, stamp: Stamp) -> Saved:
+def described(path: str, number: int, stamp: Stamp) -> Saved:
     """Return a checkpoint with what its stamp says; without a step counter its number is its step.
 
-    >>> described(Saved("run/ckpt-3", 0.0), 3, Stamp("ckpt", None, {})).step
+    >>> described("run/ckpt-3", 3, Stamp("ckpt", 0.0, None, {})).step
     3
     """
     step = number if stamp.step is None else stamp.step
-    return attrs.evolve(saved, step=step, metrics=stamp.metrics)
+    return Saved(path, stamp.time, step=step, metrics=stamp.metrics)
 
 
 def _merged(ordered: Sequence[Saved], others: Iterable[Saved]) -> list[Saved]:

@@ -25,11 +25,13 @@ class Stamp:
 
     Attributes:
         name: the manager's `checkpoint_name`.
+        time: when the save began, by the manager's clock, in seconds since 1970.
         step: the value of its step counter, if it has one.
         metrics: what the caller of `save` said of this checkpoint.
     """
 
     name: str
+    time: float
     step: int | None
     metrics: Mapping[str, float]
 
@@ -40,13 +42,22 @@ def stamped(metadata: Mapping[str, Any] | None, stamp: Stamp) -> dict[str, Any]:
     Raises:
         ValueError: the user's metadata use the key of the stamp.
     """
+    refuse_stamp(metadata)
+    content = attrs.asdict(stamp, recurse=False)
+    return {**(metadata or {}), STAMP_KEY: {**content, "metrics": dict(stamp.metrics)}}
+
+
+def refuse_stamp(metadata: Mapping[str, Any] | None) -> None:
+    """Refuse metadata of the user that have a stamp already.
+
+    Raises:
+        ValueError: they use the key of the stamp.
+    """
     if metadata is not None and STAMP_KEY in metadata:
         raise ValueError(
             f"metadata has the key {STAMP_KEY!r}, which is reserved for CheckpointManager. Use"
             " another key."
         )
-    content = {"name": stamp.name, "step": stamp.step, "metrics": dict(stamp.metrics)}
-    return {**(metadata or {}), STAMP_KEY: content}
 
 
 def read_stamp(storage: Storage, prefix: str, name: str) -> Stamp | str:
@@ -70,16 +81,19 @@ def read_stamp(storage: Storage, prefix: str, name: str) -> Stamp | str:
 
 def _decode(content: Any) -> Stamp | None:
     """Return a stamp; `None` if it is missing, or is not as this library writes it."""
-    if type(content) is not dict or content.keys() != {"name", "step", "metrics"}:
+    if type(content) is not dict or content.keys() != {"name", "time", "step", "metrics"}:
         return None
     name, step, metrics = content["name"], content["step"], content["metrics"]
+    time = content["time"]
+    if type(time) is not float or not math.isfinite(time):
+        return None
     if type(name) is not str or type(metrics) is not dict:
         return None
     if step is not None and type(step) is not int:
         return None
     if not all(type(k) is str and type(v) is float for k, v in metrics.items()):
         return None
-    return Stamp(name, step, metrics)
+    return Stamp(name, time, step, metrics)
 
 
 def check_metrics(metrics: Any) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,7 +21,10 @@ from checkpointable.format.record_file import RECORD_MAGIC, encode_record_file
 from checkpointable.format.values import encode_value
 from checkpointable.storage.base import Storage, read_all
 from tests.harness.wrapping import WrappedStorage
-from tests.manager.managers import DIRECTORY, HOUR, ClockedStorage, World, bare
+from tests.manager.managers import DIRECTORY, HOUR, Clock, ClockedStorage, World, bare
+
+#: Where a manager remembers things.
+RECORDS = ("checkpoint", "ckpt.manager")
 
 
 @attrs.define
@@ -612,3 +616,22 @@ class TestRecord:
         world.restart()
         world.manager.save()
         assert ["ckpt-1", "ckpt-3"] == world.on_disk()
+
+    def test_the_time_of_a_checkpoint_stands_in_it(self, tmp_path: Path) -> None:
+        """What a program died over is as old as its manager said, however old its file is."""
+        checkpoint, clock = ckpt.Checkpoint(step=1), Clock()
+
+        def save() -> dict[Path, bytes]:
+            with ckpt.CheckpointManager(
+                checkpoint, tmp_path, 1, keep_checkpoint_every_n_hours=1, clock=clock
+            ) as manager:
+                manager.save()
+            clock.tick(2)
+            return {tmp_path / n: (tmp_path / n).read_bytes() for n in RECORDS}
+
+        before = save()
+        save()
+        for path, content in before.items():
+            path.write_bytes(content)
+        save()
+        save()  # It would warn of a clock that was set back, from the time of the file.
