@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.reader import open_checkpoint
-from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import open_resolved
 from checkpointable.directory.state_file import record_latest
 from checkpointable.errors import CheckpointError, NotCheckpointableError, warn
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.view import warn_undeclared
 from checkpointable.graph.walk import Walk, walk
+from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.writing import write_checkpoint
 from checkpointable.names import SAVE_COUNTER
 from checkpointable.options import RestoreOptions, SaveOptions, build_options
 from checkpointable.restore.books import Books, Roots
@@ -286,7 +286,7 @@ def save_checkpoint(
         graph = _walk(checkpoint, counted)
         _warn_before_saving(graph)
         _warn_of_outstanding(checkpoint)
-        write_bundle(commit, take_snapshot(graph, options.metadata), options)
+        write_checkpoint(commit, take_snapshot(graph, options.metadata), options)
     if counted is not None:
         saved = checkpoint.save_counter
         saved.assign(max(counted, int(saved.value)))

@@ -12,6 +12,7 @@ from checkpointable.errors import NotCheckpointableError
 
 _CASTING: Final = ("no", "equiv", "safe", "same_kind", "unsafe")
 _SHAPES: Final = ("exact", "reshape", "skip")
+_FORMATS: Final = ("native", "tensorflow", "safetensors")
 _VERIFY: Final = ("inline", "first")
 
 
@@ -72,6 +73,14 @@ def _shard_size(_: object, __: Any, value: object) -> None:
         raise ValueError(f"max_shard_bytes is {value}, expected at least 1")
 
 
+def _has_shards(options: Any, _: object, single_file: object) -> None:
+    if single_file and options.format == "tensorflow":
+        raise ValueError(
+            "single_file=True: TensorFlow's checkpoints have an index and shards, always. Leave it"
+            " out, or use another format."
+        )
+
+
 def _metadata(_: object, __: Any, value: object) -> None:
     if value is not None and not isinstance(value, Mapping):
         raise NotCheckpointableError(
@@ -84,9 +93,12 @@ class SaveOptions:
     """How a checkpoint is written.
 
     Attributes:
+        format: "native"; "tensorflow": the files of TensorFlow 2, which TensorFlow restores;
+            "safetensors": one file `PREFIX.safetensors`, which any reader of that format opens.
         max_shard_bytes: start a new shard before one grows beyond this many bytes (a single tensor
             may be larger than that); `None`: one shard.
-        single_file: write one file called exactly as the prefix, instead of an index and shards.
+        single_file: write one file called exactly as the prefix, instead of an index and shards
+            (native format only; that of safetensors always has one file).
         durable: sync files and directories, so that the checkpoint survives a power cut once the
             call has returned. `False` is for scratch data: still atomic against crashes of the
             program, but not against crashes of the machine.
@@ -98,8 +110,9 @@ class SaveOptions:
         False
     """
 
+    format: str = attrs.field(default="native", validator=_one_of(*_FORMATS))
     max_shard_bytes: int | None = attrs.field(default=None, validator=_shard_size)
-    single_file: bool = attrs.field(default=False, validator=_is_bool)
+    single_file: bool = attrs.field(default=False, validator=[_is_bool, _has_shards])
     durable: bool = attrs.field(default=True, validator=_is_bool)
     overwrite: bool = attrs.field(default=True, validator=_is_bool)
     metadata: Mapping[str, Any] | None = attrs.field(default=None, validator=_metadata)

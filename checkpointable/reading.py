@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.directory.latest import open_resolved, resolve
 from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
@@ -18,6 +17,7 @@ from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph,
 from checkpointable.format.source import CheckpointSource, Finding
 from checkpointable.graph.paths import paths_of, values_by_key
 from checkpointable.graph.tree import LEFT_OUT, build_tree
+from checkpointable.interop.opening import verify_files
 from checkpointable.names import (
     PY_STATE,
     SAVE_COUNTER,
@@ -278,7 +278,7 @@ def verify(path: PathLike) -> list[Finding]:
     Raises:
         CheckpointNotFoundError: there is none. Damage is never raised, always returned.
     """
-    return verify_checkpoint(LOCAL, resolve(path))
+    return verify_files(LOCAL, resolve(path))
 
 
 def _open(path: PathLike) -> CheckpointSource:

@@ -21,8 +21,8 @@ from checkpointable.storage.base import Storage
 Array = npt.NDArray[Any]
 
 
-def open_checkpoint(storage: Storage, path: str) -> CheckpointSource:
-    """Open the checkpoint at a path: `PATH.index` with its shards, or `PATH` as one file.
+def open_bundle_source(storage: Storage, path: str) -> CheckpointSource:
+    """Open the native checkpoint at a path: `PATH.index` with its shards, or `PATH` as one file.
 
     The whole index and the lengths of all files are checked. The source holds the files open
     until it is closed, so what happens to the checkpoint meanwhile does not matter to it.
@@ -42,6 +42,7 @@ class BundleSource(CheckpointSource):
 
     def __init__(self, storage: Storage, bundle: OpenBundle) -> None:
         self.path = bundle.path
+        self.format = "native"
         self.graph = None if bundle.index.graph.is_name_based else bundle.index.graph
         self.tensors: Sequence[TensorInfo] = bundle.index.tensors.infos
         self._storage = storage

@@ -14,7 +14,6 @@ from typing import Final
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.numbers import (
     NOT_THE_FILES_FAULT,
     Candidate,
@@ -36,6 +35,7 @@ from checkpointable.errors import (
     warn,
 )
 from checkpointable.format.source import CheckpointSource
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
 

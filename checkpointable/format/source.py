@@ -18,12 +18,27 @@ Array = npt.NDArray[Any]
 
 
 @attrs.frozen
+class Unclear:
+    """Something that a checkpoint holds at a node, and that this library cannot interpret.
+
+    Attributes:
+        node: the number of the node.
+        what: what is there, for people: `a value of TensorFlow's lookup table saver`.
+        reason: why it cannot be interpreted, and what to do.
+    """
+
+    node: int
+    what: str
+    reason: str
+
+
+@attrs.frozen
 class Finding:
     """One thing that is wrong with a checkpoint.
 
     Attributes:
         file: the file in question.
-        rule: the number of the broken rule in `docs/format.md`.
+        rule: the number of the broken rule in `docs/` (`F-31` stands in `docs/format.md`).
         message: where, expected versus found.
     """
 
@@ -44,6 +59,8 @@ class CheckpointSource(ABC):
 
     #: The prefix of the checkpoint, as it was opened.
     path: str
+    #: The format: "native", "tensorflow" or "safetensors", as in `SaveOptions.format`.
+    format: str
     #: The object graph; `None` for a name-based checkpoint.
     graph: ObjectGraph | None
     #: The numbers of the tensors of each global name: in a name-based checkpoint of all tensors,
@@ -53,6 +70,13 @@ class CheckpointSource(ABC):
     metadata: Mapping[str, Any]
     #: dtype and shape of every tensor, by number.
     tensors: Sequence[TensorInfo]
+    #: The numbers of the tensors by the keys that the files themselves have for them; `None` where
+    #: keys follow from the graph, or from the names, alone.
+    keys: Mapping[str, int] | None = None
+    #: What the checkpoint holds at nodes of its graph that cannot be interpreted.
+    unclear: Sequence[Unclear] = ()
+    #: Why what is read cannot be verified; "" where it can, and then it is.
+    unverified: str = ""
 
     @abstractmethod
     def read_into(

@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.bundle.opening import read_commit_file
 from checkpointable.directory.numbers import status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import change_state, read_state
@@ -22,6 +21,7 @@ from checkpointable.errors import (
     CorruptCheckpointError,
     warn,
 )
+from checkpointable.interop.opening import summarize
 from checkpointable.manager.listing import Listed, listed_of, with_own
 from checkpointable.manager.record import Remembered, read_record, record_file, write_record
 from checkpointable.manager.settings import Settings
@@ -230,9 +230,7 @@ class Keeper:
     def _is_lost(self, path: str) -> bool:
         """Tell whether an index cannot tell any more whose it is; such a number is saved again."""
         try:
-            commit_file = read_commit_file(self._storage, path)
-            if commit_file.single is not None:
-                commit_file.single.close()
+            summarize(self._storage, path)
         except CorruptCheckpointError:
             return True
         except CheckpointError:

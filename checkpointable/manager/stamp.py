@@ -10,9 +10,8 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from checkpointable.bundle.opening import read_commit_file
 from checkpointable.errors import CheckpointError
-from checkpointable.format.values import decode_metadata
+from checkpointable.interop.opening import summarize
 from checkpointable.storage.base import Storage
 
 #: The key in the metadata of a checkpoint that a manager saved; users may not use it.
@@ -67,10 +66,7 @@ def read_stamp(storage: Storage, prefix: str, name: str) -> Stamp | str:
         the stamp; or why the checkpoint is none of the manager's.
     """
     try:
-        commit_file = read_commit_file(storage, prefix)
-        if commit_file.single is not None:
-            commit_file.single.close()
-        metadata = decode_metadata(commit_file.index.metadata, commit_file.path)
+        metadata = summarize(storage, prefix).metadata
     except CheckpointError as error:
         return f"cannot be read: {error}"
     stamp = _decode(metadata.get(STAMP_KEY))

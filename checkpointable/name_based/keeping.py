@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from checkpointable.bundle.opening import read_commit_file
 from checkpointable.directory.numbers import commit_status, status_if_known
 from checkpointable.directory.removal import remove_checkpoints
 from checkpointable.directory.state_file import (
@@ -15,6 +14,7 @@ from checkpointable.directory.state_file import (
     look_at_state,
 )
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError, StorageError, warn
+from checkpointable.interop.opening import summarize
 from checkpointable.name_based.listed import (
     Listed,
     Place,
@@ -254,18 +254,16 @@ class Keeping:
         if status is not None and status == self._known.get(one.prefix):
             return True
         try:
-            commit_file = read_commit_file(self._storage, one.where)
+            summary = summarize(self._storage, one.where)
         except CheckpointNotFoundError:
             return None
         except StorageError:
             raise
         except CheckpointError:
             return False
-        if commit_file.single is not None:
-            commit_file.single.close()
-        if not commit_file.index.graph.is_name_based:
+        if not summary.is_name_based:
             return False
-        self._known[one.prefix] = commit_file.status
+        self._known[one.prefix] = summary.status
         return True
 
     def _can_adopt(self, one: Listed) -> bool:

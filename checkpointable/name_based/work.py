@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import open_resolved
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import numpy_dtype
 from checkpointable.format.records import Divided, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.named import divided, named_snapshot
+from checkpointable.interop.writing import write_checkpoint
 from checkpointable.name_based.saveable import PlainSaveable, SaveableObject, SaveSpec
 from checkpointable.options import SaveOptions
 from checkpointable.restore.books import next_order
@@ -124,7 +124,7 @@ class SaverWork:
         values, groups = _gather(saveables)
         snapshot = named_snapshot(values, self.options.metadata)
         with begin(self.storage, prefix, self.options, numbered=False) as commit:
-            return write_bundle(commit, snapshot, self.options, groups if self.sharded else ())
+            return write_checkpoint(commit, snapshot, self.options, groups if self.sharded else ())
 
     def _read(
         self, source: CheckpointSource, saveables: Sequence[SaveableObject], one_by_one: bool

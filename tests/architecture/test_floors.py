@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.source import REPOSITORY, TREES, imported, nodes, room
 
 GROUND = {"errors", "names", "options", "plain", "version"}
-BYTES = GROUND | {"storage", "format", "bundle", "directory"}
+BYTES = GROUND | {"storage", "format", "bundle", "interop", "directory"}
 OBJECTS = GROUND | {"session", "trackable"}
 BRIDGE = BYTES | OBJECTS | {"graph"}
 #: Every room, and the rooms that it may import from.
@@ -24,7 +24,8 @@ FLOORS: dict[str, set[str]] = {
     "storage": GROUND,
     "format": GROUND | {"storage"},
     "bundle": GROUND | {"storage", "format"},
-    "directory": GROUND | {"storage", "format", "bundle"},
+    "interop": GROUND | {"storage", "format", "bundle"},
+    "directory": GROUND | {"storage", "format", "bundle", "interop"},
     "session": GROUND,
     "trackable": GROUND | {"session"},
     "graph": BYTES | OBJECTS,
@@ -43,7 +44,7 @@ FLOORS: dict[str, set[str]] = {
     | {"name_based", "manager", "retention"},
 }
 #: What may be imported inside a function, because it need not be installed.
-OPTIONAL = {"ml_dtypes"}
+OPTIONAL = {"ml_dtypes", "crc32c", "google.protobuf"}
 
 
 @pytest.mark.parametrize("module", TREES)

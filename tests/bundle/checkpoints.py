@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
 from checkpointable.format.records import NOTHING, AttributeKind, Blob, ObjectGraph, Snapshot
 from checkpointable.format.source import CheckpointSource
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage
 from checkpointable.storage.memory import DiskImage, MemoryStorage

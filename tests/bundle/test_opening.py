@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import xxhash
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import (
     CheckpointNotFoundError,
@@ -17,6 +16,7 @@ from checkpointable.errors import (
     StorageError,
     UnsupportedFormatError,
 )
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LocalStorage
 from checkpointable.storage.memory import MemoryStorage

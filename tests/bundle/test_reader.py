@@ -13,13 +13,13 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import CorruptCheckpointError, StorageError
 from checkpointable.format.records import Blob, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LocalStorage
 from checkpointable.storage.memory import DiskImage, MemoryStorage

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from checkpointable.bundle.reader import BundleSource, open_checkpoint
+from checkpointable.bundle.reader import BundleSource
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparison import side
 from checkpointable.comparison.side import stored_side
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.local import LOCAL
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 
 import checkpointable as ckpt
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.directory.state_file import read_state
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.base import Storage
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.checks import visible_prefixes

@@ -8,10 +8,10 @@ import attrs
 import numpy as np
 import pytest
 
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.format.index import decode_index, encode_index
 from checkpointable.format.values import encode_value
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.local import LocalStorage
 from tests.golden.contents import ARRAYS, CHECKPOINTS, METADATA, STRINGS, VALUES, write_golden
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as ckpt
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.records import Divided
 from checkpointable.graph.named import divided, graph_of_names, named_snapshot
 from checkpointable.graph.paths import paths_of
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.local import LOCAL
 from checkpointable.storage.memory import MemoryStorage
 from tests.harness.named import write_named

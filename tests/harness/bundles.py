@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from checkpointable.bundle import files
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.errors import CheckpointWarning, CorruptCheckpointError
 from checkpointable.format.records import NOTHING, AttributeKind, NodeKind, ObjectGraph, Snapshot
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.names import VARIABLE_VALUE
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, read_all

@@ -17,10 +17,10 @@ import numpy as np
 
 import checkpointable as ckpt
 from checkpointable.bundle.files import FileKind, read_name
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.directory.state_file import decode_state
 from checkpointable.errors import CheckpointError, CheckpointWarning
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.base import TEMPORARY_SUFFIX, Storage, read_all
 from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.recording import (

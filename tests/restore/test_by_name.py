@@ -8,8 +8,8 @@ import pytest
 
 import checkpointable as ckpt
 from checkpointable.bundle import fetch
-from checkpointable.bundle.reader import open_checkpoint
 from checkpointable.format.source import CheckpointSource
+from checkpointable.interop.opening import open_checkpoint
 from checkpointable.restore.by_name import NamedTarget, restore_by_name
 from checkpointable.storage.local import LOCAL
 from tests.restore.models import Node

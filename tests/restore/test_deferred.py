@@ -389,7 +389,7 @@ class TestFiles:
 
     def test_copies_do_not_inherit_what_waits(self, tmp_path):
         """A deep copy of an object at which values wait is an object of its own."""
-        import copy  # noqa: PLC0415
+        import copy
 
         path = write(tmp_path, m=Node(w=variable(1)))
         live = Node()
