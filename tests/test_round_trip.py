@@ -207,7 +207,7 @@ def check(graph: list[dict[str, tuple[str, Any]]], nodes: list[Node]) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -244,7 +244,7 @@ def test_any_graph_restores_into_objects_that_come_later(prefix, graph, data):
     check(graph, nodes)
 
 
-@settings(parent=EXAMPLES, max_examples=100)
+@settings(parent=EXAMPLES, max_examples=50)
 @given(graph=graphs())
 def test_equal_graphs_make_equal_files(tmp_path_factory, graph):
     """Names and bytes of the files depend on names and values only."""

@@ -440,7 +440,7 @@ class TestRestores(RestoreMachine.TestCase):
     """Short sequences, many of them."""
 
     settings = settings(
-        max_examples=300,
+        max_examples=120,
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=list(HealthCheck),
