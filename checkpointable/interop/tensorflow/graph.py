@@ -70,8 +70,7 @@ def read_graph(
         MissingDependencyError: the package protobuf is not installed.
     """
     columns = GraphColumns(number_of, file)
-    for node in parse("TrackableObjectGraph", data, file, "the object graph").nodes:
-        columns.add(node)
+    columns.add_all(parse("TrackableObjectGraph", data, file, "the object graph").nodes)
     graph = columns.graph()
     if annotations is None:
         states = dict.fromkeys(_states(graph, tensors), BYTES)

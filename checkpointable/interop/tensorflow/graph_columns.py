@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ _NO_EDGE: Final = "nothing leads to the object that has them. Read the tensors b
 
 
 class GraphColumns:
-    """A graph that is being read, node by node.
+    """A graph that is being read.
 
     Attributes:
         unclear: what cannot be interpreted.
@@ -43,6 +43,8 @@ class GraphColumns:
         self._number_of = number_of
         self._file = file
         self._names: dict[str, int] = {}
+        #: The numbers of the names of attributes, by their escaped form.
+        self._unescaped: dict[str, int] = {}
         self._child_counts: list[int] = []
         self._child_nodes: list[int] = []
         self._child_names: list[int] = []
@@ -52,33 +54,33 @@ class GraphColumns:
         self._full_names: list[int] = []
         self._slots: list[int] = []
 
-    def add(self, node: Any) -> None:
-        """Take down one node."""
-        number, names = len(self._child_counts), self._names
-        before = len(self._child_nodes)
-        for child in node.children:
-            self._child_nodes.append(child.node_id)
-            self._child_names.append(names.setdefault(child.local_name, len(names)))
-        self._child_counts.append(len(self._child_nodes) - before)
-        before = len(self._values)
-        for attribute in node.attributes:
-            value = self._number_of.get(attribute.checkpoint_key)
-            if value is None:
-                self._add_without_key(number, attribute)
-            elif not attribute.optional_restore:
-                self._add_value(unescape(attribute.name), value, attribute.full_name)
-        self._attribute_counts.append(len(self._values) - before)
-        for slot in node.slot_variables:
-            name = names.setdefault(slot.slot_name, len(names))
-            variable, own = slot.original_variable_node_id, slot.slot_variable_node_id
-            self._slots.extend((number, variable, name, own))
-        if node.HasField("registered_saver"):
-            what = f"what the registered saver {shorten(node.registered_saver.name)!r} wrote"
-            self.unclear.append(Unclear(number, what, _SAVER))
+    def add_all(self, nodes: Iterable[Any]) -> None:
+        """Take down all nodes."""
+        names, child_nodes, child_names = self._names, self._child_nodes, self._child_names
+        number_of, values = self._number_of.get, self._values
+        for number, node in enumerate(nodes):
+            children, before = node.children, len(values)
+            for child in children:
+                child_nodes.append(child.node_id)
+                child_names.append(names.setdefault(child.local_name, len(names)))
+            self._child_counts.append(len(children))
+            for attribute in node.attributes:
+                value = number_of(attribute.checkpoint_key)
+                if value is None:
+                    self._add_without_key(number, attribute)
+                elif not attribute.optional_restore:
+                    self._add_value(attribute.name, value, attribute.full_name)
+            self._attribute_counts.append(len(values) - before)
+            slots = node.slot_variables
+            if len(slots):
+                self._add_slots(number, slots)
+            if node.HasField("registered_saver"):
+                what = f"what the registered saver {shorten(node.registered_saver.name)!r} wrote"
+                self.unclear.append(Unclear(number, what, _SAVER))
 
     def _add_without_key(self, node: int, attribute: Any) -> None:
         """Take down an attribute whose key is that of no tensor."""
-        name, key = unescape(attribute.name), attribute.checkpoint_key
+        name, key = attribute.name, attribute.checkpoint_key
         parts = {part: self._number_of.get(f"{key}-{part}") for part in _TABLE}
         if None not in parts.values():
             for part, value in parts.items():
@@ -86,11 +88,22 @@ class GraphColumns:
         elif not attribute.optional_restore:
             self.unclear.append(Unclear(node, f"the value {shorten(key)!r}", _NO_KEY))
 
-    def _add_value(self, name: str, value: Any, full_name: str) -> None:
-        names = self._names
-        self._attribute_names.append(names.setdefault(name, len(names)))
+    def _add_value(self, stored_name: str, value: Any, full_name: str) -> None:
+        name = self._unescaped.get(stored_name)
+        if name is None:
+            name = self._names.setdefault(unescape(stored_name), len(self._names))
+            self._unescaped[stored_name] = name
+        self._attribute_names.append(name)
         self._values.append(value)
+        names = self._names
         self._full_names.append(names.setdefault(full_name, len(names)) if full_name else NOTHING)
+
+    def _add_slots(self, optimizer: int, slots: Iterable[Any]) -> None:
+        names = self._names
+        for slot in slots:
+            name = names.setdefault(slot.slot_name, len(names))
+            variable, own = slot.original_variable_node_id, slot.slot_variable_node_id
+            self._slots.extend((optimizer, variable, name, own))
 
     def graph(self) -> ObjectGraph:
         """Return the graph, every node an object, every attribute a tensor.
