@@ -13,7 +13,7 @@ def encode_slice_key(name: bytes, extents: Sequence[tuple[int, int | None]]) -> 
         extents: for each dimension where the slice begins and its length; `None` for all of it.
 
     >>> encode_slice_key(b"p", [(0, 2)]).hex()
-    '007000010101' '8082'
+    '0070000101018082'
     """
     escaped = name.replace(b"\xff", b"\xff\x00").replace(b"\x00", b"\x00\xff")
     numbers = [n for start, size in extents for n in (start, -1 if size is None else size)]

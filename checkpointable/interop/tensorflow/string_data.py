@@ -101,4 +101,6 @@ def _varints(numbers: npt.NDArray[Any], highest: int) -> bytes:
     needed[:, 0] = True
     more = np.zeros_like(needed)
     more[:, :-1] = needed[:, 1:]
-    return ((groups & np.uint64(0x7F)) | (more * np.uint64(0x80))).astype(np.uint8)[needed].tobytes()
+    return (
+        ((groups & np.uint64(0x7F)) | (more * np.uint64(0x80))).astype(np.uint8)[needed].tobytes()
+    )
