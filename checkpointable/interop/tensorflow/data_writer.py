@@ -41,51 +41,53 @@ class Piece:
     length: int
 
 
-@attrs.frozen(slots=True)
-class Place:
-    """Where a piece is: the number of its shard, and its offset there."""
+@attrs.frozen(eq=False)
+class Places:
+    """Where pieces go.
 
-    shard: int
-    offset: int
+    Attributes:
+        shards: for each piece the number of its shard.
+        offsets: for each piece where it begins there.
+        members: for each shard the numbers of its pieces.
+    """
+
+    shards: list[int] = attrs.field(factory=list)
+    offsets: list[int] = attrs.field(factory=list)
+    members: list[list[int]] = attrs.field(factory=list)
 
 
 def place_pieces(
-    pieces: Sequence[Piece], max_shard_bytes: int | None, groups: Sequence[int] = ()
-) -> tuple[list[Place], list[list[int]]]:
+    lengths: Sequence[int], max_shard_bytes: int | None, groups: Sequence[int] = ()
+) -> Places:
     """Decide where each piece goes: in order, a new shard before one grows too large.
 
     Args:
-        pieces: what is written.
+        lengths: the bytes of each piece.
         max_shard_bytes: how large a shard may grow.
         groups: for each of the first pieces a number, those that follow go with the last of them;
             pieces of different numbers share no shard. By default all may.
 
-    Returns:
-        the place of each piece, and for each shard the numbers of its pieces.
-
     Raises:
         ValueError: there would be more than 99,999 shards.
     """
-    places: list[Place] = []
-    shards: list[list[int]] = []
+    places = Places()
     growing: dict[int, tuple[int, int]] = {}  # of each group the last shard, and its length
-    group = 0
-    for i, piece in enumerate(pieces):
-        group = groups[i] if i < len(groups) else group
+    for i, length in enumerate(lengths):
+        group = groups[min(i, len(groups) - 1)] if groups else 0
         shard, end = growing.get(group, (-1, 0))
-        too_long = max_shard_bytes is not None and end and end + piece.length > max_shard_bytes
-        if shard < 0 or too_long:
-            shard, end = len(shards), 0
-            shards.append([])
-        shards[shard].append(i)
-        places.append(Place(shard, end))
-        growing[group] = shard, end + piece.length
-    if len(shards) > MOST_SHARDS:
+        if shard < 0 or (max_shard_bytes is not None and 0 < end > max_shard_bytes - length):
+            shard, end = len(places.members), 0
+            places.members.append([])
+        places.members[shard].append(i)
+        places.shards.append(shard)
+        places.offsets.append(end)
+        growing[group] = shard, end + length
+    if len(places.members) > MOST_SHARDS:
         raise ValueError(
-            f"max_shard_bytes={max_shard_bytes} gives {len(shards)} shards, expected at most"
-            f" {MOST_SHARDS}. Choose larger shards."
+            f"max_shard_bytes={max_shard_bytes} gives {len(places.members)} shards, expected at"
+            f" most {MOST_SHARDS}. Choose larger shards."
         )
-    return places, shards
+    return places
 
 
 def write_pieces(file: WritableFile, pieces: Sequence[Piece]) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.records import Snapshot
-from checkpointable.interop.tensorflow.data_writer import Piece, Place, place_pieces, write_pieces
+from checkpointable.interop.tensorflow.data_writer import Places, place_pieces, write_pieces
 from checkpointable.interop.tensorflow.manifest import (
     Manifest,
     Tensor,
@@ -71,9 +71,10 @@ def write_tensorflow(
         StorageError: the storage failed.
     """
     manifest = make_manifest(_tensors(snapshot))
-    places, shards = place_pieces(manifest.pieces, options.max_shard_bytes, groups)
-    checksums = [0] * len(places)
-    for shard, members in enumerate(shards):
+    lengths = [piece.length for piece in manifest.pieces]
+    places = place_pieces(lengths, options.max_shard_bytes, groups)
+    checksums = [0] * len(lengths)
+    for shard, members in enumerate(places.members):
         file = commit.create_shard(shard)
         written = write_pieces(file, [manifest.pieces[i] for i in members])
         commit.seal_shard(shard)
@@ -89,21 +90,23 @@ def write_tensorflow(
         commit.file.write(pieces)
         counts.append(count)
 
-    commit.finish_without_tokens(len(shards), write_index)
+    commit.finish_without_tokens(len(places.members), write_index)
     return counts[-1]
 
 
 def _tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
     """Yield the keys and values of a snapshot."""
     graph = snapshot.graph
-    for name, node in graph.children(0):
+    # Each name of a name-based checkpoint has one node, and this one value (F-45).
+    numbers = graph.attribute_values.tolist()
+    for (name, _), number in zip(graph.children(0), numbers, strict=True):
         if name in _RESERVED:
             raise NotCheckpointableError(
                 f"{name}: checkpoints in TensorFlow's format keep something else under this name."
                 " Rename the variable.",
                 path=name,
             )
-        yield name, snapshot.tensors[graph.attributes(node)[0].value]
+        yield name, snapshot.tensors[number]
 
 
 def _header(shards: int) -> bytes:
@@ -112,28 +115,25 @@ def _header(shards: int) -> bytes:
 
 
 def _rows(
-    manifest: Manifest, places: Sequence[Place], checksums: Sequence[int]
+    manifest: Manifest, places: Places, checksums: Sequence[int]
 ) -> list[tuple[bytes, bytes]]:
     """Return the rows of the index below its header, in the order of their keys."""
+    entry = message("BundleEntry")
     shapes: dict[tuple[int, ...], Any] = {}
     rows = list(manifest.wholes)
-    for key, piece, place, checksum in zip(
-        manifest.keys, manifest.pieces, places, checksums, strict=True
+    for key, piece, shard, offset, checksum in zip(
+        manifest.keys, manifest.pieces, places.shards, places.offsets, checksums, strict=True
     ):
         shape = shapes.get(piece.shape)
         if shape is None:
             shape = shapes[piece.shape] = shape_message(piece.shape)
-        rows.append((key, _entry(piece, shape, place, checksum)))
+        made = entry(
+            dtype=piece.dtype,
+            shape=shape,
+            shard_id=shard,
+            offset=offset,
+            size=piece.length,
+            crc32c=checksum,
+        )
+        rows.append((key, made.SerializeToString()))
     return sorted(rows)
-
-
-def _entry(piece: Piece, shape: Any, place: Place, checksum: int) -> bytes:
-    entry = message("BundleEntry")(
-        dtype=piece.dtype,
-        shape=shape,
-        shard_id=place.shard,
-        offset=place.offset,
-        size=piece.length,
-        crc32c=checksum,
-    )
-    return bytes(entry.SerializeToString())
