@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.errors import NotCheckpointableError
@@ -125,12 +125,30 @@ def test_the_files_are_those_of_tensorflow() -> None:
 
 
 DTYPES: dict[Any, int] = {
-    **{np.float32: 1, np.float64: 2, np.int32: 3, np.uint8: 4, np.int16: 5, np.int8: 6},
-    **{np.complex64: 8, np.int64: 9, np.bool_: 10, np.uint16: 17, np.complex128: 18},
-    **{np.float16: 19, np.uint32: 22, np.uint64: 23, ml_dtypes.bfloat16: 14},
-    **{ml_dtypes.float8_e5m2: 24, ml_dtypes.float8_e4m3fn: 25, ml_dtypes.float8_e4m3fnuz: 26},
-    **{ml_dtypes.float8_e4m3b11fnuz: 27, ml_dtypes.float8_e5m2fnuz: 28},
-    **{ml_dtypes.int4: 29, ml_dtypes.uint4: 30, ml_dtypes.int2: 31, ml_dtypes.uint2: 32},
+    np.float32: 1,
+    np.float64: 2,
+    np.int32: 3,
+    np.uint8: 4,
+    np.int16: 5,
+    np.int8: 6,
+    np.complex64: 8,
+    np.int64: 9,
+    np.bool_: 10,
+    np.uint16: 17,
+    np.complex128: 18,
+    np.float16: 19,
+    np.uint32: 22,
+    np.uint64: 23,
+    ml_dtypes.bfloat16: 14,
+    ml_dtypes.float8_e5m2: 24,
+    ml_dtypes.float8_e4m3fn: 25,
+    ml_dtypes.float8_e4m3fnuz: 26,
+    ml_dtypes.float8_e4m3b11fnuz: 27,
+    ml_dtypes.float8_e5m2fnuz: 28,
+    ml_dtypes.int4: 29,
+    ml_dtypes.uint4: 30,
+    ml_dtypes.int2: 31,
+    ml_dtypes.uint2: 32,
     ml_dtypes.float4_e2m1fn: 33,
 }
 
