@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -18,6 +18,7 @@ from checkpointable.format.records import TensorInfo
 from checkpointable.format.values import decode_value
 from checkpointable.interop.tensorflow.data_files import DataFiles
 from checkpointable.interop.tensorflow.fetch import Wanted, fetch
+from checkpointable.interop.tensorflow.meaning import Meaning
 from checkpointable.interop.tensorflow.strings import as_array
 from checkpointable.interop.tensorflow.tensors import Piece, Tensors, what_is_wrong
 
@@ -32,21 +33,14 @@ class TensorContents:
         infos: dtype and shape of every tensor.
     """
 
-    def __init__(
-        self,
-        tensors: Tensors,
-        files: DataFiles,
-        path: str,
-        dtypes: Mapping[int, str] | None = None,
-        texts: Collection[int] = (),
-    ) -> None:
+    def __init__(self, tensors: Tensors, files: DataFiles, path: str, meaning: Meaning) -> None:
         self._tensors = tensors
         self._files = files
         self._path = path
-        self._texts = texts
+        self._texts = meaning.texts
         self._filled: set[int] = set()
         self.infos: list[TensorInfo] = list(tensors.infos)
-        for number, dtype in (dtypes or {}).items():
+        for number, dtype in meaning.dtypes.items():
             self.infos[number] = TensorInfo(dtype, self.infos[number].shape)
 
     def read_into(

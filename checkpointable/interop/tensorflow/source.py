@@ -9,15 +9,12 @@ from typing import Any, Final, final
 import numpy.typing as npt
 
 from checkpointable.bundle.lifetime import Lifetime
-from checkpointable.errors import (
-    CheckpointError,
-    CorruptCheckpointError,
-    MissingDependencyError,
-    StorageError,
-)
-from checkpointable.format.records import ObjectGraph, TensorInfo
+from checkpointable.bundle.verify import finding_of
+from checkpointable.errors import CheckpointError
+from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource, Finding
 from checkpointable.interop.tensorflow.contents import TensorContents
+from checkpointable.interop.tensorflow.meaning import read_meaning
 from checkpointable.interop.tensorflow.opening import OpenIndex, open_index
 from checkpointable.storage.base import FileStatus, Storage
 
@@ -56,12 +53,14 @@ class TensorFlowSource(CheckpointSource):
         self.path = index.path
         self.format = "tensorflow"
         self.keys: Mapping[str, int] = index.tensors.keys
-        self.graph: ObjectGraph | None = None
-        self.names = {key: (number,) for key, number in index.tensors.keys.items()}
-        self.metadata: Mapping[str, Any] = {}
+        said = read_meaning(index)
+        self.graph = said.graph
+        self.unclear = said.unclear
+        self.names = said.names
+        self.metadata = said.metadata
         self._storage = storage
         self._index = index
-        self._contents = TensorContents(index.tensors, index.data, index.index_path)
+        self._contents = TensorContents(index.tensors, index.data, index.index_path, said)
         self.tensors: Sequence[TensorInfo] = self._contents.infos
         self._life = Lifetime(index.path, index.close)
 
@@ -120,22 +119,8 @@ class TensorFlowSource(CheckpointSource):
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
             for errors in pool.map(self._check, range(len(self.tensors))):
                 for error in errors:
-                    yield finding(error, self._index.index_path)
+                    yield finding_of(error, self._index.index_path)
 
     def _check(self, number: int) -> list[CheckpointError]:
         """Return what is wrong with a tensor."""
         return list(self._contents.check(number))
-
-
-def finding(error: CheckpointError, path: str) -> Finding:
-    """Put an error into a list instead of raising it.
-
-    Raises:
-        MissingDependencyError: it says nothing of the checkpoint.
-    """
-    if isinstance(error, MissingDependencyError):
-        raise error
-    if isinstance(error, CorruptCheckpointError):
-        return Finding(error.file or path, error.rule, error.message)
-    file = error.filename if isinstance(error, StorageError) else path
-    return Finding(str(file or path), "T-7", error.message)
