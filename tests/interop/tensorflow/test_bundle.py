@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from checkpointable.format.source import CheckpointSource
 from checkpointable.interop.tensorflow.slice_keys import encode_slice_key
 from checkpointable.interop.tensorflow.source import open_bundle
 from checkpointable.storage.local import LocalStorage
-from checkpointable.storage.memory import MemoryStorage
+from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.bundle.checkpoints import stored
 from tests.interop.tensorflow.bundles import (
     PATH,
@@ -108,11 +107,6 @@ def test_both_byte_orders(order: str, shards: int) -> None:
 
     for i, array in enumerate(ARRAYS.values()):
         assert array.tobytes() == source.read(i).tobytes() == targets[i].tobytes()
-        assert (
-            array[..., :0].tobytes() == source.read_slice(i, (..., slice(0)))[()].tobytes()
-            if (array.ndim)
-            else True
-        )
     assert [b"hi", b"", b"\0\xff" * 100] == read(source, "text")
     assert [] == source.verify()
 
@@ -239,9 +233,10 @@ def test_damaged_strings(what: str) -> None:
     source = unsized(dtype, data, checksum, count)
 
     assert [rule] == [finding.rule for finding in source.verify()]
-    with pytest.raises(CorruptCheckpointError) as error:
-        source.read(0)
-    assert rule == error.value.rule
+    if count:
+        with pytest.raises(CorruptCheckpointError) as error:
+            source.read(0)
+        assert rule == error.value.rule
 
 
 # The index.
@@ -672,16 +667,10 @@ def replacing(times: int) -> _Replacing:
     old, new = Maker(), Maker(2)
     old.add(b"a", np.arange(3.0))
     new.add(b"a", np.arange(5.0), 1)
-    storage = _Replacing(stored(old.files()).image() if False else _image(old))
+    storage = _Replacing(DiskImage(old.files()))
     storage.times = times
     storage.replace_with(new)
     return storage
-
-
-def _image(made: Maker) -> Any:
-    from checkpointable.storage.memory import DiskImage
-
-    return DiskImage(made.files())
 
 
 def test_a_checkpoint_that_is_being_replaced_is_opened_again() -> None:
