@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from checkpointable.format.dtypes import UNSIZED, alignment, dtype_name, item_size
 from checkpointable.format.limits import ALIGNMENT, MOST_SHARDS
-from checkpointable.format.records import Blob, Divided
+from checkpointable.format.records import Blob, Divided, Streamed
 from checkpointable.format.tables import TensorTable
 
 #: What is written in one place: a tensor, or a slice of one.
-Piece = npt.NDArray[Any] | Blob
+Piece = npt.NDArray[Any] | Blob | Streamed
 Tensor = Piece | Divided
 
 

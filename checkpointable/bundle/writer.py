@@ -1,12 +1,13 @@
 """Writes a checkpoint in the native format: shards first, then the index that names them.
 
 The order of files and their durability are the commit's (`bundle/commit.py`); the layout of bytes
-is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
+is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB; what is
+streamed is in memory one block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -18,12 +19,12 @@ from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import dtype_name, stored_dtype
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
-from checkpointable.format.records import Blob, Snapshot
+from checkpointable.format.records import Blob, Snapshot, Streamed
 from checkpointable.format.single import encode_footer
 from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import WritableFile
+from checkpointable.storage.base import Buffer, WritableFile
 
 #: Arrays that cannot be handed on as they lie are copied in blocks of this many bytes.
 _BLOCK: Final = 2**20
@@ -120,6 +121,9 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
         if isinstance(tensor, Blob):
             _write_blob(chunks, tensor.data)
             continue
+        if isinstance(tensor, Streamed):
+            _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
+            continue
         is_direct = direct.get(tensor.dtype)
         if is_direct is None:
             is_direct = direct[tensor.dtype] = _is_direct(tensor.dtype)
@@ -145,10 +149,17 @@ def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
     if array.flags.c_contiguous and array.dtype == stored_dtype(dtype_name(array.dtype)):
         chunks.write_large(_as_bytes(array).data)
         return
-    chunks.cut()
-    for block in _blocks(array):
+    _write_blocks(chunks, _blocks(array), apart=True)
+
+
+def _write_blocks(chunks: ChunkWriter, blocks: Iterable[Buffer], *, apart: bool) -> None:
+    """Write the bytes of a tensor that come in blocks; `apart`: in chunks of its own."""
+    if apart:
+        chunks.cut()
+    for block in blocks:
         chunks.add(block, len(block))
-    chunks.cut()
+    if apart:
+        chunks.cut()
 
 
 def _blocks(array: npt.NDArray[Any]) -> Iterator[bytes]:
