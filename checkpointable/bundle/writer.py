@@ -7,16 +7,22 @@ streamed is in memory one block at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from checkpointable.bundle.array_bytes import (
+    as_bytes,
+    as_stored,
+    blocks,
+    is_buffer,
+    lies_as_stored,
+)
 from checkpointable.bundle.chunks import ChunkWriter
 from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.format.dtypes import dtype_name, stored_dtype
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
 from checkpointable.format.records import Blob, Snapshot, Streamed
@@ -25,9 +31,6 @@ from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Buffer, WritableFile
-
-#: Arrays that cannot be handed on as they lie are copied in blocks of this many bytes.
-_BLOCK: Final = 2**20
 
 
 class BundleCommit(Protocol):
@@ -126,13 +129,13 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
             continue
         is_direct = direct.get(tensor.dtype)
         if is_direct is None:
-            is_direct = direct[tensor.dtype] = _is_direct(tensor.dtype)
+            is_direct = direct[tensor.dtype] = is_buffer(tensor.dtype)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
         elif is_direct and tensor.flags.c_contiguous:
             chunks.add(tensor, length)
         else:
-            chunks.add(_as_bytes(_as_stored(tensor)), length)
+            chunks.add(as_bytes(as_stored(tensor)), length)
     chunks.cut()
     return chunks
 
@@ -146,51 +149,20 @@ def _write_blob(chunks: ChunkWriter, data: bytes) -> None:
 
 def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
     """Write an array that has chunks of its own."""
-    if array.flags.c_contiguous and array.dtype == stored_dtype(dtype_name(array.dtype)):
-        chunks.write_large(_as_bytes(array).data)
+    if lies_as_stored(array):
+        chunks.write_large(as_bytes(array).data)
         return
-    _write_blocks(chunks, _blocks(array), apart=True)
+    _write_blocks(chunks, blocks(array), apart=True)
 
 
-def _write_blocks(chunks: ChunkWriter, blocks: Iterable[Buffer], *, apart: bool) -> None:
-    """Write the bytes of a tensor that come in blocks; `apart`: in chunks of its own."""
+def _write_blocks(chunks: ChunkWriter, pieces: Iterable[Buffer], *, apart: bool) -> None:
+    """Write the bytes of a tensor that come in pieces; `apart`: in chunks of its own."""
     if apart:
         chunks.cut()
-    for block in blocks:
+    for block in pieces:
         chunks.add(block, len(block))
     if apart:
         chunks.cut()
-
-
-def _blocks(array: npt.NDArray[Any]) -> Iterator[bytes]:
-    """Yield the little-endian bytes of an array in C order, however it lies in memory."""
-    stored = stored_dtype(dtype_name(array.dtype))
-    blocks = np.nditer(  # type: ignore[call-overload]  # numpy's stub misspells "contig"
-        array,
-        flags=["external_loop", "buffered"],
-        op_flags=[["readonly", "contig"]],
-        op_dtypes=[stored],
-        casting="equiv",
-        order="C",
-        buffersize=max(_BLOCK // stored.itemsize, 1),
-    )
-    for block in blocks:
-        yield block.tobytes()
-
-
-def _is_direct(dtype: np.dtype[Any]) -> bool:
-    """Tell whether contiguous arrays are buffers of the bytes to be stored."""
-    is_builtin = dtype.kind in "biufcSU" and dtype.isbuiltin == 1
-    return is_builtin and dtype == stored_dtype(dtype_name(dtype))
-
-
-def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(array, dtype=stored_dtype(dtype_name(array.dtype)))
-
-
-def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return the bytes of a C-contiguous array, not copied."""
-    return array.reshape(-1).view(np.uint8)
 
 
 def _shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
