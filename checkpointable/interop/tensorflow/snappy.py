@@ -10,10 +10,10 @@ from checkpointable.interop.tensorflow.varints import read_varint
 def decompress(data: bytes, file: str) -> bytes:
     r"""Return the bytes that were compressed: Snappy's plain form, without framing.
 
-    What comes out is at most 22 times as long as what goes in, whatever that claims: no element
-    gives more than 64 bytes, and those that give more than 4 a byte take three.
+    What comes out is at most 22 times as long as what goes in, whatever that claims to be: no
+    element gives more than 64 bytes for three.
 
-    >>> decompress(b"\x0a\x04ab\x1a\x02\x00", "file")
+    >>> decompress(b"\x0a\x04ab\x11\x02", "file")
     b'ababababab'
 
     Raises:

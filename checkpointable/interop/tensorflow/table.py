@@ -1,4 +1,4 @@
-"""Reads a table: the file of sorted keys and values that TensorFlow keeps an index in (T-2, T-3)."""
+"""Reads a table: sorted keys and values in one file, as TensorFlow keeps an index (T-2, T-3)."""
 
 from __future__ import annotations
 
