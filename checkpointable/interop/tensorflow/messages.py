@@ -5,6 +5,7 @@ They live in a pool of their own, so TensorFlow may be imported in the same prog
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
@@ -104,6 +105,28 @@ def parse(name: str, data: bytes | memoryview, file: str, where: str) -> Any:
         return message(name).FromString(bytes(data))
     except protobuf().errors.DecodeError:
         raise _no_message(name, file, where) from None
+
+
+def parse_each(
+    name: str, stored: Iterable[tuple[bytes, bytes]], file: str
+) -> Iterator[tuple[bytes, Any]]:
+    """Yield keys with the messages that were parsed from their values.
+
+    Args:
+        name: of the messages.
+        stored: keys and values of a table.
+        file: where they come from, for messages.
+
+    Raises:
+        CorruptCheckpointError: a value is no such message.
+        MissingDependencyError: the package protobuf is not installed.
+    """
+    from_string, errors = message(name).FromString, protobuf().errors
+    for key, value in stored:
+        try:
+            yield key, from_string(value)
+        except errors.DecodeError:
+            raise _no_message(name, file, f"the value of {key[:80]!r}") from None
 
 
 def _no_message(name: str, file: str, where: str) -> CheckpointError:
