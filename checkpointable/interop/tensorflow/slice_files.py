@@ -166,10 +166,11 @@ class SliceSource(CheckpointSource):
             place, within = _overlap(stored, ranges)
             if all(r.count for r in within):
                 values = self._kept_values(tensor, stored) if keep else self._values(tensor, stored)
-                own: tuple[Any, ...] = tuple(
+                chosen: Any = tuple(
                     slice(r.start, r.start + r.count * r.step, r.step) for r in within
                 )
-                out[(*place, ...)] = values[(*own, ...)]
+                target: Any = (*place, ...)
+                out[target] = values[*chosen, ...]
         return out
 
     def _check_filled(self, tensor: SlicedTensor, ranges: Sequence[Range]) -> None:

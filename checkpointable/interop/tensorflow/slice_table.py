@@ -11,21 +11,21 @@ from checkpointable.errors import UnsupportedFormatError
 from checkpointable.format.dtypes import item_size
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import MOST_DIMENSIONS, TENSOR_BYTES
-from checkpointable.interop.tensorflow.dtypes import name_of
+from checkpointable.interop.tensorflow.dtypes import dtype_name
 from checkpointable.interop.tensorflow.messages import parse
 from checkpointable.interop.tensorflow.packed_values import check_number
-from checkpointable.interop.tensorflow.slice_keys import WHOLE, slice_key
+from checkpointable.interop.tensorflow.slice_keys import Extents, encode_slice_key
 from checkpointable.interop.tensorflow.table import read_block, read_places
 from checkpointable.storage.base import ReadableFile
 
 #: What readers of this version are called in a file.
 _CONSUMER: Final = 1
+#: The length of a slice that goes over the whole dimension, where it is written at all.
+_WHOLE: Final = -1
 #: What an element of an array of strings takes.
 _REFERENCE: Final = 8
 #: Blocks up to so many bytes are kept, for the next value is likely to stand there too.
 _KEPT: Final = 2**20
-
-Extents = tuple[tuple[int, int], ...]
 
 
 @attrs.frozen(slots=True)
@@ -140,7 +140,7 @@ class SliceTable:
         name, path = meta.name, self.path
         what = f"tensor {name.decode(errors='replace')[:200]!r}"
         check_number(meta.type, path, what)
-        dtype = name_of(meta.type, path, what)
+        dtype = dtype_name(meta.type, path, what)
         shape = tuple(dim.size for dim in meta.shape.dim)
         _check_shape(shape, item_size(dtype), path, what)
         slices = [self._slice(name, shape, given, blocks, what) for given in meta.slice]
@@ -156,7 +156,7 @@ class SliceTable:
     ) -> StoredSlice:
         extents = extents_of(given)
         start, sizes = _box(extents, shape, self.path, what)
-        key = slice_key(name, extents)
+        key = encode_slice_key(name, extents)
         block, length = blocks.pop(key, (b"", 0))
         if not block:
             raise corrupt(self.path, "T-15", f"a slice of {what} is missing, or listed twice")
@@ -174,8 +174,8 @@ class SliceTable:
 def extents_of(message: Any) -> Extents:
     """Return the extents of a slice as a message has them."""
     return tuple(
-        (extent.start, extent.length if extent.HasField("length") else WHOLE)
-        for extent in message.extent
+        (e.start, e.length if e.HasField("length") and e.length != _WHOLE else None)
+        for e in message.extent
     )
 
 
@@ -192,7 +192,7 @@ def _box(
     """Return start and shape of a slice."""
     if len(extents) == len(shape):
         sizes = tuple(
-            size if length == WHOLE else length
+            size if length is None else length
             for (_, length), size in zip(extents, shape, strict=True)
         )
         start = tuple(begin for begin, _ in extents)
