@@ -114,7 +114,6 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
     """Write the pieces of one shard, zeros between them."""
     chunks = ChunkWriter(file)
     position = 0
-    direct: dict[Any, bool] = {}
     rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
     for number, offset, length in rows:
         if offset != position:
@@ -127,12 +126,9 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
         if isinstance(tensor, Streamed):
             _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
             continue
-        is_direct = direct.get(tensor.dtype)
-        if is_direct is None:
-            is_direct = direct[tensor.dtype] = is_buffer(tensor.dtype)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
-        elif is_direct and tensor.flags.c_contiguous:
+        elif tensor.flags.c_contiguous and is_buffer(tensor.dtype):
             chunks.add(tensor, length)
         else:
             chunks.add(as_bytes(as_stored(tensor)), length)

@@ -38,7 +38,9 @@ _MESSAGES: Final = {
         " 5 has_checkpoint_values BoolValue"
     ),
     "ObjectReference": "1 node_id int32, 2 local_name string",
-    "SerializedTensor": "1 name string, 2 full_name string, 3 checkpoint_key string",
+    "SerializedTensor": (
+        "1 name string, 2 full_name string, 3 checkpoint_key string, 4 optional_restore bool"
+    ),
     "SlotVariableReference": (
         "1 original_variable_node_id int32, 2 slot_name string, 3 slot_variable_node_id int32"
     ),

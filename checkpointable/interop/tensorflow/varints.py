@@ -37,3 +37,17 @@ def read_varint(
         expected=f"at most {_LONGEST} bytes and 64 bits, before byte {end}",
         found=bytes(data[position : min(end, position + _LONGEST)]).hex() or "nothing",
     )
+
+
+def encode_varint(number: int) -> bytes:
+    """Return a number that is not negative as it is stored.
+
+    >>> encode_varint(300).hex()
+    'ac02'
+    """
+    groups = bytearray()
+    while number >= 0x80:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
