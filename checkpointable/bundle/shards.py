@@ -54,8 +54,9 @@ class OpenShards:
         return int(np.searchsorted(self._first_chunks, chunk, side="right")) - 1
 
     def read_chunks(self, first: int, last: int, buffer: memoryview) -> None:
-        """Fill the buffer with the chunks from `first` up to `last`, all of one shard, verified
-        where there are checksums.
+        """Fill the buffer with the chunks from `first` up to `last`, all of one shard, verified.
+
+        Where the files have no checksums, nothing but their lengths is.
 
         Raises:
             CorruptCheckpointError: the shard is cut short, or a checksum is wrong.
