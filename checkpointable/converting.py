@@ -8,8 +8,8 @@ from typing import Any, Final
 from checkpointable.bundle.commit import begin
 from checkpointable.directory.latest import open_resolved
 from checkpointable.errors import warn
+from checkpointable.format.paths import paths_of
 from checkpointable.format.source import CheckpointSource
-from checkpointable.graph.paths import paths_of
 from checkpointable.graph.transfer import stored_snapshot
 from checkpointable.interop.writing import write_checkpoint
 from checkpointable.names import shorten

@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections import namedtuple
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -18,7 +17,13 @@ import checkpointable as ckpt
 from tests.test_round_trip import build, graphs
 
 MIB = 1 << 20
-Pair = namedtuple("Pair", "left right")
+
+
+class Pair(NamedTuple):
+    """Two of a kind."""
+
+    left: Any
+    right: Any
 
 
 class Node(ckpt.Trackable):
@@ -225,7 +230,7 @@ def test_an_exception_of_the_callback_leaves_nothing(tmp_path, stored, at):
     with pytest.raises(KeyboardInterrupt):
         ckpt.convert(stored, before, progress=progress)
     (tmp_path / "apart" / "x.index").unlink()
-    assert old == {n: d for n, d in files_only(tmp_path).items()}
+    assert old == files_only(tmp_path)
 
 
 def files_only(directory: Path) -> dict[str, bytes]:
@@ -243,14 +248,14 @@ def test_a_damaged_source_gives_no_checkpoint(tmp_path, place):
     shard.write_bytes(data)
     destination = ckpt.Checkpoint(old=1).write(tmp_path / "out" / "copy")
     old = files(tmp_path / "out", "")
-    with pytest.raises(ckpt.CorruptCheckpointError, match="ckpt.data"):
+    with pytest.raises(ckpt.CorruptCheckpointError, match=r"ckpt\.data"):
         ckpt.convert(path, destination)
 
     assert old == files(tmp_path / "out", "")
 
 
 def test_what_may_not_be_replaced_is_not(tmp_path, stored):
-    """`overwrite=False` refuses a checkpoint that is there; a file that is none is never replaced."""
+    """`overwrite=False` refuses a checkpoint; a file that is none is never replaced."""
     there = ckpt.Checkpoint(old=1).write(tmp_path / "there")
     (tmp_path / "none.index").write_text("a list of names")
     with pytest.raises(ckpt.CheckpointExistsError):

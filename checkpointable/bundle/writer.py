@@ -25,7 +25,7 @@ from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
-from checkpointable.format.records import Blob, Snapshot, Streamed
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.single import encode_footer
 from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
@@ -73,17 +73,17 @@ def write_bundle(
         ValueError: `max_shard_bytes` is too small.
         StorageError: the storage failed.
     """
-    metadata = _encode_metadata(snapshot.metadata)
+    metadata = encode_metadata(snapshot.metadata)
     single = options.single_file
     limit, groups = (None, ()) if single else (options.max_shard_bytes, groups)
     layout = plan_layout(snapshot.tensors, limit, groups)
     written = []
     for i, shard in enumerate(layout.shards):
         file = commit.file if single else commit.create_shard(i)
-        written.append(_write_shard(file, shard, layout.pieces))
+        written.append(write_shard(file, shard, layout.pieces))
         if not single:
             commit.seal_shard(i)
-    shards = _shard_table(written)
+    shards = shard_table(written)
     index = Index(snapshot.graph, layout.table, shards, snapshot.inline, metadata)
     frames = encode_index(index)
     decode_index(b"".join(frames), commit.file.path)  # what could not be read is never committed
@@ -95,7 +95,13 @@ def write_bundle(
     return len(layout.shards)
 
 
-def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """Return metadata as an index holds them.
+
+    Raises:
+        NotCheckpointableError: they are too long, have another key than a text, or a value that
+            is not plain.
+    """
     for name in metadata:
         if type(name) is not str:
             raise NotCheckpointableError(
@@ -110,8 +116,14 @@ def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     return encoded
 
 
-def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]) -> ChunkWriter:
-    """Write the pieces of one shard, zeros between them."""
+def write_shard(
+    file: WritableFile | None, shard: ShardLayout, pieces: Sequence[Piece]
+) -> ChunkWriter:
+    """Write the pieces of one shard, zeros between them; without a file, only look at them.
+
+    Returns:
+        what wrote it, and knows lengths and checksums of the chunks.
+    """
     chunks = ChunkWriter(file)
     position = 0
     rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
@@ -126,6 +138,8 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
         if isinstance(tensor, Streamed):
             _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
             continue
+        if isinstance(tensor, Divided):
+            tensor = np.asarray(tensor)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
         elif tensor.flags.c_contiguous and is_buffer(tensor.dtype):
@@ -161,7 +175,8 @@ def _write_blocks(chunks: ChunkWriter, pieces: Iterable[Buffer], *, apart: bool)
         chunks.cut()
 
 
-def _shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+def shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+    """Return tokens and checksums of the shards that were written."""
     lengths = [chunks.chunk_lengths for chunks in written]
     digests = [chunks.chunk_digests for chunks in written]
     return ShardTable(

@@ -133,6 +133,11 @@ class Divided:
     starts: Sequence[tuple[int, ...]]
     slices: Sequence[npt.NDArray[Any]]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the whole."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for start, part in zip(self.starts, self.slices, strict=True):
