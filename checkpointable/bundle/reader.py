@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy.typing as npt
 
 from checkpointable.bundle.contents import BundleContents
+from checkpointable.bundle.finding import Found
 from checkpointable.bundle.opening import OpenBundle, open_bundle
 from checkpointable.bundle.verify import verify_files
 from checkpointable.errors import StorageError
@@ -21,19 +22,17 @@ from checkpointable.storage.base import Storage
 Array = npt.NDArray[Any]
 
 
-def open_bundle_source(storage: Storage, path: str) -> CheckpointSource:
-    """Open the native checkpoint at a path: `PATH.index` with its shards, or `PATH` as one file.
+def open_bundle_source(storage: Storage, found: Found) -> CheckpointSource:
+    """Open the native checkpoint whose commit file was found: an index, or all in one file.
 
     The whole index and the lengths of all files are checked. The source holds the files open
     until it is closed, so what happens to the checkpoint meanwhile does not matter to it.
 
     Raises:
-        CheckpointNotFoundError: there is none; the message names those that are there.
-        CorruptCheckpointError: the index is damaged, a shard is missing or of another length.
-        UnsupportedFormatError: it is of another format or of a newer version.
-        StorageError: the storage failed.
+        CheckpointNotFoundError, CorruptCheckpointError, UnsupportedFormatError, StorageError: as
+            `open_bundle`.
     """
-    return BundleSource(storage, open_bundle(storage, path))
+    return BundleSource(storage, open_bundle(storage, found))
 
 
 @final

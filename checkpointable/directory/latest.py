@@ -30,6 +30,7 @@ from checkpointable.directory.state_file import (
 from checkpointable.errors import (
     CheckpointError,
     CheckpointNotFoundError,
+    MissingDependencyError,
     StorageError,
     UnsupportedFormatError,
     warn,
@@ -269,9 +270,11 @@ def _is_directory(storage: Storage, path: str) -> bool:
 
 
 def _why_not(storage: Storage, prefix: str) -> CheckpointError | None:
-    """Return why a checkpoint cannot be opened; `None` if it is whole."""
+    """Return why a checkpoint cannot be opened; `None` if it is whole, as far as can be told."""
     try:
         open_checkpoint(storage, prefix).close()
+    except MissingDependencyError:
+        return None  # It is there; whoever opens it is told what to install.
     except StorageError as error:
         if error.errno in NOT_THE_FILES_FAULT:
             raise
