@@ -56,7 +56,8 @@ def test_what_the_real_package_saves_is_read(
     values: dict[str, NDArray[Any]], metadata: dict[str, str]
 ) -> None:
     """Any file of safetensors is read exactly: names, dtypes, shapes, bytes and metadata."""
-    source = opened(save(values, metadata))
+    # The package writes no JSON where both are empty.
+    source = opened(save(values, metadata or None))
 
     assert source.keys is not None
     assert same(values, {name: source.read(number) for name, number in source.keys.items()})
