@@ -1,19 +1,3 @@
-<<<<<<< HEAD
-"""A place that is kept for the reader of a safetensors checkpoint, which replaces this module."""
-
-from __future__ import annotations
-
-from checkpointable.errors import UnsupportedFormatError
-from checkpointable.format.source import CheckpointSource
-from checkpointable.storage.base import Storage
-
-
-def open_safetensors(storage: Storage, path: str, file: str) -> CheckpointSource:
-    """Refuse to open the checkpoint at a path."""
-    raise UnsupportedFormatError(
-        f"{path}: this is a safetensors checkpoint, which this"
-        " version does not read. Convert it first."
-=======
 """Opens safetensors files: those of this library, those of others, and several that are one."""
 
 from __future__ import annotations
@@ -130,5 +114,4 @@ def _plain_source(
         keys={name: i for i, name in enumerate(names)},
         names={name: (i,) for i, name in enumerate(names)},
         caveat=caveat,
->>>>>>> convert
     )
