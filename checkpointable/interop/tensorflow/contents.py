@@ -37,16 +37,18 @@ class TensorContents:
         tensors: Tensors,
         files: DataFiles,
         path: str,
-        dtypes: Mapping[int, str] | None = None,
-        texts: Collection[int] = (),
     ) -> None:
         self._tensors = tensors
         self._files = files
         self._path = path
-        self._texts = texts
+        self._texts: Collection[int] = ()
         self._filled: set[int] = set()
         self.infos: list[TensorInfo] = list(tensors.infos)
-        for number, dtype in (dtypes or {}).items():
+
+    def tell(self, dtypes: Mapping[int, str], texts: Collection[int]) -> None:
+        """Take over what is said beside the tensors: which strings are none, and which are str."""
+        self._texts = texts
+        for number, dtype in dtypes.items():
             self.infos[number] = TensorInfo(dtype, self.infos[number].shape)
 
     def read_into(
@@ -226,7 +228,7 @@ class TensorContents:
         items: list[Any] = self._files.read_items(piece.entry)
         if number in self._texts:
             try:
-                items = [item.decode("utf-8") for item in items]
+                items = [item.decode("utf-8", "surrogatepass") for item in items]
             except UnicodeDecodeError:
                 raise corrupt(
                     self._path, "T-14", f"text number {number} is not valid UTF-8"

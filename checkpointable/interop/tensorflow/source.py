@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, Final, final
 
 import numpy.typing as npt
@@ -16,9 +17,16 @@ from checkpointable.errors import (
     StorageError,
 )
 from checkpointable.format.records import ObjectGraph, TensorInfo
-from checkpointable.format.source import CheckpointSource, Finding
+from checkpointable.format.source import CheckpointSource, Finding, Unclear
+from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY
 from checkpointable.interop.tensorflow.contents import TensorContents
+from checkpointable.interop.tensorflow.graph import StoredGraph
 from checkpointable.interop.tensorflow.opening import OpenIndex, open_index
+from checkpointable.interop.tensorflow.stored_graph import (
+    read_annotations,
+    read_stored_graph,
+    texts_of_names,
+)
 from checkpointable.storage.base import FileStatus, Storage
 
 Array = npt.NDArray[Any]
@@ -30,7 +38,8 @@ _THREADS: Final = 4
 def open_bundle(storage: Storage, path: str) -> CheckpointSource:
     """Open the TensorFlow checkpoint of version 2 at a path: `PATH.index` and its data files.
 
-    The whole index, the places of all tensors in the data files and the object graph are checked.
+    The whole index and the places of all tensors in the data files are checked; the object graph
+    is when it is first asked for.
     The source holds the files open until it is closed.
 
     Raises:
@@ -56,14 +65,50 @@ class TensorFlowSource(CheckpointSource):
         self.path = index.path
         self.format = "tensorflow"
         self.keys: Mapping[str, int] = index.tensors.keys
-        self.graph: ObjectGraph | None = None
-        self.names = {key: (number,) for key, number in index.tensors.keys.items()}
-        self.metadata: Mapping[str, Any] = {}
         self._storage = storage
         self._index = index
         self._contents = TensorContents(index.tensors, index.data, index.index_path)
         self.tensors: Sequence[TensorInfo] = self._contents.infos
         self._life = Lifetime(index.path, index.close)
+        said = read_annotations(self._contents, self.keys, index.index_path)
+        self._annotations = said
+        self.metadata: Mapping[str, Any] = {} if said is None else said.metadata
+        if said is not None and self.graph is None:
+            texts = texts_of_names(said, self._contents, self.keys, index.index_path)
+            self._contents.tell({}, texts)
+
+    @cached_property
+    def _stored_graph(self) -> StoredGraph | None:
+        """The object graph, read when it is first asked for: most tensors are read without it."""
+        with self._life.reading():
+            stored = read_stored_graph(
+                self._contents, self.keys, self._annotations, self._index.index_path
+            )
+        if stored is not None:
+            self._contents.tell(stored.tensor_dtypes, stored.texts)
+        return stored
+
+    @property
+    def graph(self) -> ObjectGraph | None:  # type: ignore[override]
+        """The object graph; `None` for a name-based checkpoint."""
+        return None if self._stored_graph is None else self._stored_graph.graph
+
+    @cached_property
+    def names(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]
+        """The numbers of the tensors of each global name."""
+        if self.graph is not None:
+            return self.graph.global_names()
+        return {key: (number,) for key, number in self.keys.items() if key != ANNOTATIONS_KEY}
+
+    @property
+    def empty(self) -> Collection[int]:  # type: ignore[override]
+        """The numbers of the tensors that hold `None` or an empty container."""
+        return () if self._stored_graph is None else self._stored_graph.empty
+
+    @property
+    def unclear(self) -> Sequence[Unclear]:  # type: ignore[override]
+        """What the object graph holds that cannot be interpreted."""
+        return () if self._stored_graph is None else self._stored_graph.unclear
 
     @property
     def status(self) -> FileStatus:
@@ -117,6 +162,10 @@ class TensorFlowSource(CheckpointSource):
         return self._life.ended
 
     def _findings(self) -> Iterator[Finding]:
+        try:
+            _ = self.graph
+        except CheckpointError as damage:
+            yield finding(damage, self._index.index_path)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
             for errors in pool.map(self._check, range(len(self.tensors))):
                 for error in errors:
