@@ -22,11 +22,11 @@ from checkpointable.format.dtypes import (
     stored_dtype,
 )
 from checkpointable.format.frame import digest
+from checkpointable.format.name_graph import graph_of_names
 from checkpointable.format.records import Blob, ObjectGraph, Snapshot, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
-from checkpointable.graph.named import graph_of_names
 
 #: A value in the one form that is compared: a C-contiguous little-endian array, or bytes.
 Content = npt.NDArray[Any] | bytes

@@ -68,6 +68,8 @@ class TensorContents:
             if dtype not in is_stored:
                 is_stored[dtype] = dtype == stored_dtype(self._tensors.infos[number].dtype)
             for entry, view in self._places(number, target):
+                if not view.size:
+                    continue
                 if is_stored[dtype] and view.flags.c_contiguous:
                     direct.append(Wanted(entry, view, position))
                 else:

@@ -9,7 +9,7 @@ import attrs
 
 from checkpointable.bundle import files
 from checkpointable.bundle.opening import not_found
-from checkpointable.errors import CheckpointNotFoundError
+from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import LONGEST_INDEX
 from checkpointable.interop.tensorflow.data_files import DataFiles
@@ -106,7 +106,7 @@ def _read_index(storage: Storage, index_path: str) -> tuple[FileStatus, bytearra
 
 def _open_data_files(
     storage: Storage, path: str, entries: Entries
-) -> tuple[Mapping[int, ReadableFile], Exception | None]:
+) -> tuple[Mapping[int, ReadableFile], CheckpointError | None]:
     """Open the data files in which tensors lie; also return an error if one is missing."""
     opened: dict[int, ReadableFile] = {}
     named = {n for i, n in enumerate(entries.shard) if i not in entries.slices}
