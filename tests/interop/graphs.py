@@ -17,7 +17,7 @@ _NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 )
 #: Attributes of a `tf.Module`, and the names that a Checkpoint itself needs.
 _TAKEN = frozenset(
-    "name name_scope variables trainable_variables submodules save_counter root".split()
+    ["name", "name_scope", "variables", "trainable_variables", "submodules", "save_counter", "root"]
 )
 _DTYPES = ("float32", "float64", "int64", "int8", "bool", "complex64", "uint16")
 _SHAPES = st.lists(st.integers(0, 3), max_size=3).map(tuple)
@@ -55,7 +55,7 @@ def graphs(draw: st.DrawFn) -> Drawn:
     size = draw(st.integers(1, 8))
     values: list[Any] = [None]
     edges: dict[tuple[int, str], int] = {}
-    for node in range(1, size + 1):
+    for _node in range(1, size + 1):
         owners = [n for n, value in enumerate(values) if value is None]
         owner, name = draw(st.sampled_from(owners)), draw(_NAMES)
         if (owner, name) not in edges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ Program = Callable[[Any, int], Any]
 """Takes the package tensorflow and a seed, and returns a `tf.train.Checkpoint`."""
 
 DTYPES = (
-    "bfloat16 bool complex128 complex64 float16 float32 float64 float8_e4m3fn float8_e5m2 int16"
-    " int32 int4 int64 int8 uint16 uint32 uint4 uint64 uint8"
-).split()
+    *("bool", "int4", "int8", "int16", "int32", "int64", "uint4", "uint8", "uint16", "uint32"),
+    *("uint64", "float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+    *("complex64", "complex128"),
+)
 
 
 def nested(tf: Any, seed: int) -> Any:
@@ -48,7 +50,7 @@ def modules(tf: Any, seed: int) -> Any:
     class Perceptron(tf.Module):
         def __init__(self, *sizes: int) -> None:
             super().__init__()
-            self.layers = [Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+            self.layers = [Linear(a, b) for a, b in itertools.pairwise(sizes)]
 
     return tf.train.Checkpoint(net=Perceptron(4, 8, 2), step=draw(dtype="int64"))
 

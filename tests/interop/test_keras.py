@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.interop
 class Dense(ckpt.Trackable):
     """A linear layer; Keras calls the kernel `_kernel`."""
 
-    renamed = {"kernel": "_kernel"}
+    renamed: ClassVar = {"kernel": "_kernel"}
 
     def __init__(self, inputs: int, outputs: int) -> None:
         self.kernel = self.add_variable("kernel", (inputs, outputs))
@@ -42,7 +42,7 @@ class Normalization(ckpt.Trackable):
 class Network(ckpt.Trackable):
     """The model; where Keras keeps its layers is told by `renamed`."""
 
-    renamed = {
+    renamed: ClassVar = {
         "hidden": "_functional/_operations/1",
         "norm": "_functional/_operations/2",
         "out": "_functional/_operations/3",
@@ -64,7 +64,7 @@ class Network(ckpt.Trackable):
 class Adam(ckpt.Trackable):
     """The optimizer: Keras keeps its moments in lists, in the order of the variables."""
 
-    renamed = {
+    renamed: ClassVar = {
         "iterations": "_iterations",
         "rate": "_learning_rate",
         "m": "_momentums",
@@ -150,7 +150,7 @@ def test_every_path_of_a_weight_leads_to_it(tf: Any, tmp_path: Path) -> None:
 
 
 def test_keras_goes_on_where_ours_stopped(tf: Any, tmp_path: Path) -> None:
-    """Out of Keras, through our own format, back into Keras: it trains on as if nothing had been."""
+    """Out of Keras, through our own format, and back: Keras trains on as if nothing had been."""
     keras, ours = keras_program(tf, 1), our_program()
     ours.restore(keras.save(str(tmp_path / "ckpt")))
     again = our_program()
@@ -204,7 +204,7 @@ def test_weights_files_of_keras_are_none_of_ours(tf: Any, tmp_path: Path) -> Non
 
 
 def test_a_saved_model_is_read(tf: Any, tmp_path: Path) -> None:
-    """The directory of a SavedModel stands for the checkpoint in it: all its variables, in order."""
+    """The directory of a SavedModel stands for the checkpoint in it: all its variables are there."""
     model = keras_program(tf, 1).model
     model.export(str(tmp_path / "exported"), verbose=False)
     weights = [ckpt.Variable(np.zeros(w.shape, w.dtype)) for w in model.variables]

@@ -12,7 +12,13 @@ import pytest
 
 import checkpointable as ckpt
 from tests.interop.mirror import (
-    GRAPH_KEY, Mirror, assert_same, assert_same_state, mirror, state, tensors,
+    GRAPH_KEY,
+    Mirror,
+    assert_same,
+    assert_same_state,
+    mirror,
+    state,
+    tensors,
 )  # fmt: skip
 from tests.interop.programs import PROGRAMS
 
