@@ -204,7 +204,7 @@ def test_weights_files_of_keras_are_none_of_ours(tf: Any, tmp_path: Path) -> Non
 
 
 def test_a_saved_model_is_read(tf: Any, tmp_path: Path) -> None:
-    """The directory of a SavedModel stands for the checkpoint in it: all its variables are there."""
+    """The directory of a SavedModel stands for the checkpoint in it, with all variables."""
     model = keras_program(tf, 1).model
     model.export(str(tmp_path / "exported"), verbose=False)
     weights = [ckpt.Variable(np.zeros(w.shape, w.dtype)) for w in model.variables]
