@@ -159,7 +159,7 @@ def test_keras_goes_on_where_ours_stopped(tf: Any, tmp_path: Path) -> None:
     fresh = keras_program(tf, 2)
 
     path = paths.write(tmp_path / "back", format="tensorflow")
-    fresh.restore(path).expect_partial().assert_existing_objects_matched()
+    fresh.read(path).expect_partial().assert_existing_objects_matched()
 
     x = np.random.default_rng(9).normal(size=(16, 4)).astype(np.float32)
     for model in (keras.model, fresh.model):

@@ -46,10 +46,16 @@ class Graph:
         (axis,) = {a for offset in offsets for a, start in enumerate(offset) if start}
         return np.concatenate(values, axis)
 
-    def saver(self, **arguments: Any) -> Any:
-        """Return a Saver of all variables."""
+    def save(self, path: Path, step: int | None = None, **arguments: Any) -> str:
+        """Save all variables with a Saver of TensorFlow's."""
         with self.session.graph.as_default():
-            return self.tf.compat.v1.train.Saver(**arguments)
+            saver = self.tf.compat.v1.train.Saver(**arguments)
+            return str(saver.save(self.session, str(path), step))
+
+    def restore(self, path: str) -> None:
+        """Restore all variables with a Saver of TensorFlow's."""
+        with self.session.graph.as_default():
+            self.tf.compat.v1.train.Saver().restore(self.session, path)
 
 
 def build(tf: Any, seed: int) -> Graph:
@@ -126,7 +132,7 @@ def test_what_tensorflows_saver_wrote_is_restored(
     program: Graph, tmp_path: Path, kind: str
 ) -> None:
     """All variables come back by name, whole and into other parts than they were saved in."""
-    path = program.saver(**KINDS[kind]).save(program.session, str(tmp_path / "model"), 7)
+    path = program.save(tmp_path / "model", 7, **KINDS[kind])
     live = ours_for(program.values())
 
     ours_saver(live).restore(None, path)
@@ -140,7 +146,7 @@ def test_names_are_listed_as_tensorflow_lists_them(
     program: Graph, tmp_path: Path, kind: str
 ) -> None:
     """`list_variables` gives what `tf.train.list_variables` gives, one tensor for all its parts."""
-    path = program.saver(**KINDS[kind]).save(program.session, str(tmp_path / "model"), 7)
+    path = program.save(tmp_path / "model", 7, **KINDS[kind])
     expected = [(name, tuple(shape)) for name, shape in program.tf.train.list_variables(path)]
 
     assert expected == ckpt.list_variables(path)
@@ -149,7 +155,7 @@ def test_names_are_listed_as_tensorflow_lists_them(
 
 def test_variables_by_name_restore_objects(program: Graph, tmp_path: Path) -> None:
     """A Checkpoint takes a name-based file of TensorFlow's too, and finds values by name."""
-    path = program.saver().save(program.session, str(tmp_path / "model"))
+    path = program.save(tmp_path / "model")
     w = ckpt.Variable(np.zeros((3, 2)), name="layer/w")
     step = ckpt.Variable(0, name="step")
 
@@ -166,13 +172,13 @@ def test_tensorflows_saver_restores_what_ours_wrote(
 ) -> None:
     """A session gets all variables back, those in parts cut otherwise than they were saved."""
     live = ours_for(program.values())
-    path = program.saver().save(program.session, str(tmp_path / "theirs"))
+    path = program.save(tmp_path / "theirs")
     ours_saver(live).restore(None, path)
     options = ckpt.SaveOptions(format="tensorflow")
     ours_saver(live, sharded=sharded, options=options).save(None, tmp_path / "ours", global_step=3)
     again = build(program.tf, 2)
 
-    again.saver().restore(again.session, str(tmp_path / "ours-3"))
+    again.restore(str(tmp_path / "ours-3"))
 
     assert_same_state(program.values(), again.values())
     assert str(tmp_path / "ours-3") == program.tf.train.latest_checkpoint(str(tmp_path))

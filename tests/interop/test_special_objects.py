@@ -54,7 +54,7 @@ def test_python_state_comes_back(tf: Any, tmp_path: Path) -> None:
     ours.settings.data = b"text \x00"
     theirs = tf.train.Checkpoint(settings=text_state(tf, ""))
 
-    theirs.restore(ours.write(tmp_path / "ckpt", format="tensorflow")).assert_consumed()
+    theirs.read(ours.write(tmp_path / "ckpt", format="tensorflow")).assert_consumed()
 
     assert "text \x00" == theirs.settings.text
 
@@ -124,7 +124,7 @@ def test_plain_values_of_ours_are_variables_of_theirs(tf: Any, tmp_path: Path) -
         name=tf.Variable(""),
     )
 
-    theirs.restore(ours.write(tmp_path / "ckpt", format="tensorflow")).assert_consumed()
+    theirs.read(ours.write(tmp_path / "ckpt", format="tensorflow")).assert_consumed()
 
     values = [theirs.step, theirs.rate, theirs.done, theirs.name]
     assert [7, 0.5, True, "né".encode()] == [value.numpy() for value in values]
@@ -152,7 +152,7 @@ def test_what_only_ours_can_hold_comes_back_to_ours(tf: Any, tmp_path: Path) -> 
     path = ours.write(tmp_path / "ckpt", format="tensorflow", metadata={"run": 7})
     theirs = tf.train.Checkpoint(w=tf.Variable([0.0, 0.0], dtype=tf.float64))
 
-    theirs.restore(path).expect_partial().assert_existing_objects_matched()
+    theirs.read(path).expect_partial().assert_existing_objects_matched()
 
     again = ckpt.Checkpoint(w=ckpt.Variable([0.0, 0.0]), **dict.fromkeys(values))
     again.restore(path).assert_consumed()
