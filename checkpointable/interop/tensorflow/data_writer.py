@@ -142,6 +142,8 @@ def _buffers(piece: Piece) -> Iterable[Any]:
     content = piece.content
     if isinstance(content, StringData):
         return _cut(content.strings)
+    if not piece.length:
+        return ()
     if piece.dtype in _USED_BITS:
         return _masked(content, _USED_BITS[piece.dtype])
     if piece.length < _SMALL:

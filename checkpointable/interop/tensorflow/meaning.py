@@ -38,6 +38,7 @@ class Meaning:
         unclear: what in the graph cannot be interpreted.
         dtypes: the dtypes of tensors that are stored as strings and mean something else.
         texts: the numbers of the tensors whose strings are str.
+        empty: the numbers of the tensors that hold `None` or an empty container.
         metadata: the user's metadata.
     """
 
@@ -46,6 +47,7 @@ class Meaning:
     unclear: Sequence[Unclear] = ()
     dtypes: Mapping[int, str] = attrs.field(factory=dict)
     texts: Collection[int] = frozenset()
+    empty: Collection[int] = frozenset()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -101,6 +103,7 @@ def understand(words: Words, tensors: Tensors, path: str) -> Meaning:
         unclear=found.unclear,
         dtypes=found.tensor_dtypes,
         texts=found.texts,
+        empty=found.empty,
         metadata=found.metadata,
     )
 

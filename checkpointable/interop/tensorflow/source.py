@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
@@ -82,6 +82,11 @@ class TensorFlowSource(CheckpointSource):
     def unclear(self) -> Sequence[Unclear]:  # type: ignore[override]
         """What in the graph cannot be interpreted."""
         return self._understood().unclear
+
+    @property
+    def empty(self) -> Collection[int]:  # type: ignore[override]
+        """The numbers of the tensors that hold `None` or an empty container."""
+        return self._understood().empty
 
     @property
     def metadata(self) -> Mapping[str, Any]:  # type: ignore[override]
