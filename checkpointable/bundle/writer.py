@@ -1,32 +1,36 @@
 """Writes a checkpoint in the native format: shards first, then the index that names them.
 
 The order of files and their durability are the commit's (`bundle/commit.py`); the layout of bytes
-is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
+is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB; what is
+streamed is in memory one block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from checkpointable.bundle.array_bytes import (
+    as_bytes,
+    as_stored,
+    blocks,
+    is_buffer,
+    lies_as_stored,
+)
 from checkpointable.bundle.chunks import ChunkWriter
 from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.format.dtypes import dtype_name, stored_dtype
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
-from checkpointable.format.records import Blob, Snapshot
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.single import encode_footer
 from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import WritableFile
-
-#: Arrays that cannot be handed on as they lie are copied in blocks of this many bytes.
-_BLOCK: Final = 2**20
+from checkpointable.storage.base import Buffer, WritableFile
 
 
 class BundleCommit(Protocol):
@@ -69,17 +73,17 @@ def write_bundle(
         ValueError: `max_shard_bytes` is too small.
         StorageError: the storage failed.
     """
-    metadata = _encode_metadata(snapshot.metadata)
+    metadata = encode_metadata(snapshot.metadata)
     single = options.single_file
     limit, groups = (None, ()) if single else (options.max_shard_bytes, groups)
     layout = plan_layout(snapshot.tensors, limit, groups)
     written = []
     for i, shard in enumerate(layout.shards):
         file = commit.file if single else commit.create_shard(i)
-        written.append(_write_shard(file, shard, layout.pieces))
+        written.append(write_shard(file, shard, layout.pieces))
         if not single:
             commit.seal_shard(i)
-    shards = _shard_table(written)
+    shards = shard_table(written)
     index = Index(snapshot.graph, layout.table, shards, snapshot.inline, metadata)
     frames = encode_index(index)
     decode_index(b"".join(frames), commit.file.path)  # what could not be read is never committed
@@ -91,7 +95,13 @@ def write_bundle(
     return len(layout.shards)
 
 
-def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """Return metadata as an index holds them.
+
+    Raises:
+        NotCheckpointableError: they are too long, have another key than a text, or a value that
+            is not plain.
+    """
     for name in metadata:
         if type(name) is not str:
             raise NotCheckpointableError(
@@ -106,11 +116,16 @@ def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     return encoded
 
 
-def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]) -> ChunkWriter:
-    """Write the pieces of one shard, zeros between them."""
+def write_shard(
+    file: WritableFile | None, shard: ShardLayout, pieces: Sequence[Piece]
+) -> ChunkWriter:
+    """Write the pieces of one shard, zeros between them; without a file, only look at them.
+
+    Returns:
+        what wrote it, and knows lengths and checksums of the chunks.
+    """
     chunks = ChunkWriter(file)
     position = 0
-    direct: dict[Any, bool] = {}
     rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
     for number, offset, length in rows:
         if offset != position:
@@ -120,15 +135,17 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
         if isinstance(tensor, Blob):
             _write_blob(chunks, tensor.data)
             continue
-        is_direct = direct.get(tensor.dtype)
-        if is_direct is None:
-            is_direct = direct[tensor.dtype] = _is_direct(tensor.dtype)
+        if isinstance(tensor, Streamed):
+            _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
+            continue
+        if isinstance(tensor, Divided):
+            tensor = np.asarray(tensor)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
-        elif is_direct and tensor.flags.c_contiguous:
+        elif tensor.flags.c_contiguous and is_buffer(tensor.dtype):
             chunks.add(tensor, length)
         else:
-            chunks.add(_as_bytes(_as_stored(tensor)), length)
+            chunks.add(as_bytes(as_stored(tensor)), length)
     chunks.cut()
     return chunks
 
@@ -142,47 +159,24 @@ def _write_blob(chunks: ChunkWriter, data: bytes) -> None:
 
 def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
     """Write an array that has chunks of its own."""
-    if array.flags.c_contiguous and array.dtype == stored_dtype(dtype_name(array.dtype)):
-        chunks.write_large(_as_bytes(array).data)
+    if lies_as_stored(array):
+        chunks.write_large(as_bytes(array).data)
         return
-    chunks.cut()
-    for block in _blocks(array):
+    _write_blocks(chunks, blocks(array), apart=True)
+
+
+def _write_blocks(chunks: ChunkWriter, pieces: Iterable[Buffer], *, apart: bool) -> None:
+    """Write the bytes of a tensor that come in pieces; `apart`: in chunks of its own."""
+    if apart:
+        chunks.cut()
+    for block in pieces:
         chunks.add(block, len(block))
-    chunks.cut()
+    if apart:
+        chunks.cut()
 
 
-def _blocks(array: npt.NDArray[Any]) -> Iterator[bytes]:
-    """Yield the little-endian bytes of an array in C order, however it lies in memory."""
-    stored = stored_dtype(dtype_name(array.dtype))
-    blocks = np.nditer(  # type: ignore[call-overload]  # numpy's stub misspells "contig"
-        array,
-        flags=["external_loop", "buffered"],
-        op_flags=[["readonly", "contig"]],
-        op_dtypes=[stored],
-        casting="equiv",
-        order="C",
-        buffersize=max(_BLOCK // stored.itemsize, 1),
-    )
-    for block in blocks:
-        yield block.tobytes()
-
-
-def _is_direct(dtype: np.dtype[Any]) -> bool:
-    """Tell whether contiguous arrays are buffers of the bytes to be stored."""
-    is_builtin = dtype.kind in "biufcSU" and dtype.isbuiltin == 1
-    return is_builtin and dtype == stored_dtype(dtype_name(dtype))
-
-
-def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(array, dtype=stored_dtype(dtype_name(array.dtype)))
-
-
-def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return the bytes of a C-contiguous array, not copied."""
-    return array.reshape(-1).view(np.uint8)
-
-
-def _shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+def shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+    """Return tokens and checksums of the shards that were written."""
     lengths = [chunks.chunk_lengths for chunks in written]
     digests = [chunks.chunk_digests for chunks in written]
     return ShardTable(
