@@ -1,4 +1,4 @@
-"""Opens safetensors files: those of this library, those of others, and several that are one."""
+"""Opens safetensors files: those of this library, those of others, several that are one (S-1)."""
 
 from __future__ import annotations
 

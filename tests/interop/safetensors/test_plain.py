@@ -198,7 +198,7 @@ def test_a_file_that_is_not_there_is_not_found() -> None:
 
 
 def test_names_of_too_many_parts_are_refused() -> None:
-    """A file cannot make a graph that is many times as large as itself."""
+    """A file cannot make a graph that is many times as large as itself (S-7)."""
     header = {"." * 6000: entry("U8", [1], 0, 1)}
 
     with pytest.raises(UnsupportedFormatError, match="6,001 parts"):
