@@ -14,7 +14,7 @@ RULES = [int(number) for number in re.findall(r"^\*\*S-(\d+)\.\*\*", PAGE, re.MU
 
 
 def cited(folder: str) -> set[int]:
-    """Return the numbers of the rules that the files of a folder cite; elsewhere S is for safety."""
+    """Return the numbers of the rules that a folder cites; elsewhere an S is for safety."""
     texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / folder).rglob("*.py")]
     return {int(number) for text in texts for number in re.findall(r"\bS-(\d+)\b", text)}
 
