@@ -15,7 +15,7 @@ from checkpointable.comparison.difference import Difference
 from checkpointable.comparison.side import Side, graph_of, live_side, stored_side
 from checkpointable.directory.latest import open_resolved
 from checkpointable.errors import NotCheckpointableError, warn
-from checkpointable.graph.paths import paths_of
+from checkpointable.format.paths import paths_of
 from checkpointable.graph.snapshot import take_snapshot
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER

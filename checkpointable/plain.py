@@ -34,6 +34,7 @@ PLAIN_CONTAINERS: Final[tuple[type[Any], ...]] = (list, tuple, dict, set, frozen
 EXTENSION_DTYPES: Final = frozenset(
     {
         "bfloat16",
+        "float4_e2m1fn",
         "float8_e3m4",
         "float8_e4m3",
         "float8_e4m3b11fnuz",
@@ -42,7 +43,9 @@ EXTENSION_DTYPES: Final = frozenset(
         "float8_e5m2",
         "float8_e5m2fnuz",
         "float8_e8m0fnu",
+        "int2",
         "int4",
+        "uint2",
         "uint4",
     }
 )

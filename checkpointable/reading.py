@@ -13,9 +13,10 @@ import numpy.typing as npt
 from checkpointable.directory.latest import open_resolved, resolve
 from checkpointable.errors import TensorNotFoundError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
+from checkpointable.format.paths import paths_of
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
 from checkpointable.format.source import CheckpointSource, Finding
-from checkpointable.graph.paths import paths_of, values_by_key
+from checkpointable.graph.paths import values_by_key
 from checkpointable.graph.tree import LEFT_OUT, build_tree
 from checkpointable.interop.opening import verify_files
 from checkpointable.names import (

@@ -23,10 +23,21 @@ DTYPES = st.sampled_from(
         *(np.dtype(d) for d in (">f4", ">i8", "M8[ns]", "m8[3D]", "S3", "U2", "M8")),
         *(
             np.dtype(getattr(ml_dtypes, name))
-            for name in ("bfloat16", "float8_e4m3fn", "int4", "uint4")
+            for name in (
+                "bfloat16",
+                "float8_e4m3fn",
+                "float4_e2m1fn",
+                "int2",
+                "int4",
+                "uint2",
+                "uint4",
+            )
         ),
     ]
 )
+
+#: Dtypes of less than a byte, and of how many bits.
+SMALL = {"float4_e2m1fn": 4, "int2": 2, "int4": 4, "uint2": 2, "uint4": 4}
 
 
 @st.composite
@@ -40,11 +51,9 @@ def arrays(draw) -> np.ndarray:
     data = draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
     if dtype.kind == "b":
         data = bytes(b & 1 for b in data)
-    if dtype.name in ("int4", "uint4"):
-        low = -8 if dtype.name == "int4" else 0
-        return (
-            (np.frombuffer(data, np.uint8).astype(np.int8) % 16 + low).astype(dtype).reshape(shape)
-        )
+    if dtype.name in SMALL:
+        values = np.frombuffer(data, np.uint8) % (1 << SMALL[dtype.name])
+        return values.view(dtype).reshape(shape).copy()
     return np.frombuffer(data, dtype).reshape(shape).copy()
 
 

@@ -6,6 +6,7 @@ Contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from checkpointable.format.dtypes import dtype_name, stored_dtype
 _BLOCK: Final = 2**20
 
 
+@lru_cache(maxsize=4096)
 def is_buffer(dtype: np.dtype[Any]) -> bool:
     """Tell whether contiguous arrays are themselves buffers of the bytes to be stored."""
     is_builtin = dtype.kind in "biufcSU" and dtype.isbuiltin == 1

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from checkpointable.format.dtypes import UNSIZED, alignment, dtype_name, item_size
 from checkpointable.format.limits import ALIGNMENT, MOST_SHARDS
-from checkpointable.format.records import Blob, Divided
+from checkpointable.format.records import Blob, Divided, Streamed
 from checkpointable.format.tables import Placement, TensorTable
 
 #: What is written in one place: a tensor, or a slice of one. Packed, what is divided is in one too.
-Piece = npt.NDArray[Any] | Blob | Divided
+Piece = npt.NDArray[Any] | Blob | Divided | Streamed
 Tensor = Piece
 
 

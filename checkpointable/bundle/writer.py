@@ -1,12 +1,13 @@
 """Writes a checkpoint in the native format: shards first, then the index that names them.
 
 The order of files and their durability are the commit's (`bundle/commit.py`); the layout of bytes
-is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
+is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB; what is
+streamed is in memory one block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,12 +25,12 @@ from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
-from checkpointable.format.records import Blob, Divided, Snapshot
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.single import encode_footer
 from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import WritableFile
+from checkpointable.storage.base import Buffer, WritableFile
 
 
 class BundleCommit(Protocol):
@@ -125,7 +126,6 @@ def write_shard(
     """
     chunks = ChunkWriter(file)
     position = 0
-    direct: dict[Any, bool] = {}
     rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
     for number, offset, length in rows:
         if offset != position:
@@ -135,14 +135,14 @@ def write_shard(
         if isinstance(tensor, Blob):
             _write_blob(chunks, tensor.data)
             continue
+        if isinstance(tensor, Streamed):
+            _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
+            continue
         if isinstance(tensor, Divided):
             tensor = np.asarray(tensor)
-        is_direct = direct.get(tensor.dtype)
-        if is_direct is None:
-            is_direct = direct[tensor.dtype] = is_buffer(tensor.dtype)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
-        elif is_direct and tensor.flags.c_contiguous:
+        elif tensor.flags.c_contiguous and is_buffer(tensor.dtype):
             chunks.add(tensor, length)
         else:
             chunks.add(as_bytes(as_stored(tensor)), length)
@@ -162,10 +162,17 @@ def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
     if lies_as_stored(array):
         chunks.write_large(as_bytes(array).data)
         return
-    chunks.cut()
-    for block in blocks(array):
+    _write_blocks(chunks, blocks(array), apart=True)
+
+
+def _write_blocks(chunks: ChunkWriter, pieces: Iterable[Buffer], *, apart: bool) -> None:
+    """Write the bytes of a tensor that come in pieces; `apart`: in chunks of its own."""
+    if apart:
+        chunks.cut()
+    for block in pieces:
         chunks.add(block, len(block))
-    chunks.cut()
+    if apart:
+        chunks.cut()
 
 
 def shard_table(written: Sequence[ChunkWriter]) -> ShardTable:

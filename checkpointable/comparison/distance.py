@@ -12,7 +12,7 @@ from checkpointable.plain import EXTENSION_DTYPES
 _Array = npt.NDArray[Any]
 
 _INTEGERS: Final = "biu"
-_SMALL_INTEGERS: Final = frozenset({"int4", "uint4"})
+_SMALL_INTEGERS: Final = frozenset({"int2", "int4", "uint2", "uint4"})
 #: How many bytes, or elements, are looked at together.
 _AT_ONCE: Final = 1 << 18
 

@@ -161,26 +161,42 @@ def _are_stacked(tensors: TensorTable, rows: _Rows) -> Column:
 
 
 def _check_overlap(boxes: Boxes, budget: int, file: str) -> int:
-    """Check that boxes are sorted and that no two overlap; return how many pairs were compared.
-
-    Only those are compared that could overlap along the dimension that separates them best.
-    """
+    """Check that boxes are sorted and that no two overlap; return how many pairs were compared."""
     if (np.lexsort(boxes.starts.T[::-1]) != np.arange(len(boxes.starts))).any():
         raise corrupt(file, "F-28", f"the extents of tensor {boxes.tensor} are not sorted")
-    distinct = [len(np.unique(column)) for column in boxes.starts.T]
+    pairs, overlap = find_overlap(boxes.starts, boxes.starts + boxes.shapes, budget)
+    if pairs > budget:
+        raise UnsupportedFormatError(
+            f"{file}: tensor {boxes.tensor} lies in {len(boxes.starts)} pieces, and seeing that no"
+            f" two overlap takes {pairs} comparisons, expected at most {budget} (F-28 of"
+            " docs/format.md). Save it in fewer pieces."
+        )
+    if overlap:
+        raise corrupt(file, "F-28", f"two extents of tensor {boxes.tensor} overlap")
+    return pairs
+
+
+def find_overlap(starts: Column, ends: Column, budget: int) -> tuple[int, bool]:
+    """Return how many pairs of boxes must be compared, and whether two of them overlap.
+
+    Only those are compared that could overlap along the dimension that separates them best; none
+    if they are more than the budget.
+
+    Args:
+        starts: one row per box, one column per dimension; at least one of each.
+        ends: as `starts`.
+        budget: how many pairs may be compared.
+    """
+    distinct = [len(np.unique(column)) for column in starts.T]
     axis = int(np.argmax(distinct))
-    order = np.argsort(boxes.starts[:, axis], kind="stable")
-    starts, ends = boxes.starts[order], (boxes.starts + boxes.shapes)[order]
+    order = np.argsort(starts[:, axis], kind="stable")
+    starts, ends = starts[order], ends[order]
     candidates = np.searchsorted(starts[:, axis], ends[:, axis]) - np.arange(len(starts)) - 1
     pairs = int(candidates.sum())
     if pairs > budget:
-        raise UnsupportedFormatError(
-            f"{file}: tensor {boxes.tensor} lies in {len(starts)} pieces, and seeing that no two"
-            f" overlap takes {pairs} comparisons, expected at most {budget} (F-28 of"
-            " docs/format.md). Save it in fewer pieces."
-        )
+        return pairs, False
     for i in np.flatnonzero(candidates).tolist():
         others = slice(i + 1, i + 1 + int(candidates[i]))
         if ((starts[others] < ends[i]) & (starts[i] < ends[others])).all(axis=1).any():
-            raise corrupt(file, "F-28", f"two extents of tensor {boxes.tensor} overlap")
-    return pairs
+            return pairs, True
+    return pairs, False

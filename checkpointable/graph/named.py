@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.name_graph import table_of_names
-from checkpointable.format.records import Blob, Divided, Snapshot
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.strings import encode_strings
 from checkpointable.names import MAX_LOCAL_NAME, shorten
 from checkpointable.trackable.arrays import array_refusal
@@ -19,12 +19,14 @@ Array = npt.NDArray[Any]
 
 
 def named_snapshot(
-    values: Mapping[str, Array | Divided], metadata: Mapping[str, Any] | None = None
+    values: Mapping[str, Array | Divided | Streamed | Blob],
+    metadata: Mapping[str, Any] | None = None,
 ) -> Snapshot:
     """Write down what a save of a name-based checkpoint writes.
 
     Args:
-        values: arrays by their names; they are referred to, not copied.
+        values: arrays by their names, or what else a snapshot may hold; they are referred to, not
+            copied.
         metadata: names and plain values to store beside them.
 
     Raises:
@@ -76,13 +78,17 @@ def divided(
     return Divided(shape, dtype, [start for start, _ in given], [a for _, a in given])
 
 
-def _tensor(name: str, value: Array | Divided) -> Array | Blob | Divided:
+def _tensor(
+    name: str, value: Array | Divided | Streamed | Blob
+) -> Array | Blob | Divided | Streamed:
     """Return an array as it is stored, having checked that it and its name can be."""
     if not name or len(name.encode("utf-8", "surrogatepass")) > MAX_LOCAL_NAME:
         raise NotCheckpointableError(
             f"the name {shorten(name)!r} is empty or too long, expected 1 to {MAX_LOCAL_NAME:,}"
             " bytes. Rename the variable, or give it under another name."
         )
+    if isinstance(value, Streamed | Blob):
+        return value
     first = value.slices[0] if isinstance(value, Divided) else value
     reason = array_refusal(first)
     if reason is not None:

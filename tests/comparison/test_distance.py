@@ -82,10 +82,12 @@ def test_complex_numbers(arrays: tuple[Any, Any]) -> None:
 
 @pytest.mark.parametrize("name", sorted(EXTENSION_DTYPES))
 def test_extension_dtypes(name: str) -> None:
-    """bfloat16, float8 and int4 are numbers: 4 and 1 are 3 apart, in each of them."""
-    one, four = (np.full((2,), value).astype(getattr(ml_dtypes, name)) for value in (1, 4))
+    """bfloat16, float8 and int2 are numbers: 1 and 0 are 1 apart, in each of them."""
+    one, zero = (np.full((2,), value).astype(getattr(ml_dtypes, name)) for value in (1, 0))
+    if name == "float8_e8m0fnu":
+        zero = np.full((2,), 2).astype(one.dtype)
 
-    assert 3.0 == largest_difference(one, four)
+    assert 1.0 == largest_difference(one, zero)
     assert 0.0 == largest_difference(one, one.copy())
     assert 3.0 == largest_difference(one, np.full((2,), 4, np.complex64))
     assert 3.0 == largest_difference(np.full((2,), 4, np.uint64), one)

@@ -24,7 +24,6 @@ from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
 from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.options import SaveOptions
-from checkpointable.plain import EXTENSION_DTYPES
 from checkpointable.storage.local import LocalStorage
 from tests.bundle.checkpoints import snapshot
 from tests.format.indexes import sample, seal
@@ -33,11 +32,16 @@ _NUMBERS: Final = (
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 )
+#: Those of `ml_dtypes` that version 1 began with.
+_EXTENSIONS: Final = (
+    *("bfloat16", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn"),
+    *("float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "int4", "uint4"),
+)
 
 #: Arrays of every dtype.
 ARRAYS: Final[Mapping[str, npt.NDArray[Any]]] = {
     **{name: np.arange(5).astype(name) for name in _NUMBERS},
-    **{name: np.arange(4).astype(getattr(ml_dtypes, name)) for name in sorted(EXTENSION_DTYPES)},
+    **{name: np.arange(4).astype(getattr(ml_dtypes, name)) for name in _EXTENSIONS},
     "bool": np.array([[True], [False]]),
     "datetime64[D]": np.array(["2020-02-29", "NaT"], dtype="M8[D]"),
     "timedelta64[25s]": np.arange(3).astype("m8[25s]"),

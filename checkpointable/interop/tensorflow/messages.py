@@ -5,6 +5,7 @@ They live in a pool of their own, so TensorFlow may be imported in the same prog
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
@@ -37,7 +38,9 @@ _MESSAGES: Final = {
         " 5 has_checkpoint_values BoolValue"
     ),
     "ObjectReference": "1 node_id int32, 2 local_name string",
-    "SerializedTensor": "1 name string, 2 full_name string, 3 checkpoint_key string",
+    "SerializedTensor": (
+        "1 name string, 2 full_name string, 3 checkpoint_key string, 4 optional_restore bool"
+    ),
     "SlotVariableReference": (
         "1 original_variable_node_id int32, 2 slot_name string, 3 slot_variable_node_id int32"
     ),
@@ -47,7 +50,13 @@ _MESSAGES: Final = {
     "SavedTensorSlices": "1 meta SavedTensorSliceMeta, 2 data SavedSlice",
     "SavedTensorSliceMeta": "1 tensor SavedSliceMeta*, 2 versions VersionDef",
     "SavedSliceMeta": "1 name bytes, 2 shape TensorShape, 3 type int32, 4 slice TensorSlice*",
-    "SavedSlice": "1 name bytes, 2 slice TensorSlice, 3 data Tensor",
+    "SavedSlice": "1 name bytes, 2 slice TensorSlice, 3 data bytes",
+    # The values of a slice as they are written, and each for itself, as they might be written.
+    "PackedTensor": (
+        "5 float_val bytes*, 6 double_val bytes*, 7 int_val bytes*, 8 string_val bytes*,"
+        " 9 scomplex_val bytes*, 10 int64_val bytes*, 11 bool_val bytes*, 12 dcomplex_val bytes*,"
+        " 13 half_val bytes*, 16 uint32_val bytes*, 17 uint64_val bytes*"
+    ),
     "Tensor": (
         "5 float_val float*, 6 double_val double*, 7 int_val int32*, 8 string_val bytes*,"
         " 9 scomplex_val float*, 10 int64_val int64*, 11 bool_val bool*, 12 dcomplex_val double*,"
@@ -98,6 +107,28 @@ def parse(name: str, data: bytes | memoryview, file: str, where: str) -> Any:
         return message(name).FromString(bytes(data))
     except protobuf().errors.DecodeError:
         raise _no_message(name, file, where) from None
+
+
+def parse_each(
+    name: str, stored: Iterable[tuple[bytes, bytes]], file: str
+) -> Iterator[tuple[bytes, Any]]:
+    """Yield keys with the messages that were parsed from their values.
+
+    Args:
+        name: of the messages.
+        stored: keys and values of a table.
+        file: where they come from, for messages.
+
+    Raises:
+        CorruptCheckpointError: a value is no such message.
+        MissingDependencyError: the package protobuf is not installed.
+    """
+    from_string, errors = message(name).FromString, protobuf().errors
+    for key, value in stored:
+        try:
+            yield key, from_string(value)
+        except errors.DecodeError:
+            raise _no_message(name, file, f"the value of {key[:80]!r}") from None
 
 
 def _no_message(name: str, file: str, where: str) -> CheckpointError:

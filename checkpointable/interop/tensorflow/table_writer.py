@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from checkpointable.interop.tensorflow.checksums import crc, mask
+from checkpointable.interop.tensorflow.varints import encode_varint
 
 #: A block of entries is ended once it has this many bytes.
 _BLOCK: Final = 262_144
@@ -57,20 +58,6 @@ def encode_table(rows: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return file.pieces
 
 
-def varint(number: int) -> bytes:
-    """Return a number that is not negative in groups of seven bits, the lowest first.
-
-    >>> varint(300).hex()
-    'ac02'
-    """
-    groups = bytearray()
-    while number >= 0x80:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
-
-
 class _Pieces:
     """The pieces of a file that grows by whole blocks."""
 
@@ -81,7 +68,7 @@ class _Pieces:
     def add(self, block: _Block) -> bytes:
         """Append a block and return its place: offset and size."""
         content = block.content() + _RAW
-        place = varint(self._length) + varint(len(content) - len(_RAW))
+        place = encode_varint(self._length) + encode_varint(len(content) - len(_RAW))
         self.pieces.append(content + mask(crc(content)).to_bytes(4, "little"))
         self._length += len(self.pieces[-1])
         return place
@@ -113,7 +100,9 @@ class _Block:
         if unshared < 0x80 > len(value) and shared < 0x80:
             self._content += bytes((shared, unshared, len(value)))
         else:
-            self._content += varint(shared) + varint(unshared) + varint(len(value))
+            self._content += (
+                encode_varint(shared) + encode_varint(unshared) + encode_varint(len(value))
+            )
         self._content += key[shared:]
         self._content += value
         self._key = key

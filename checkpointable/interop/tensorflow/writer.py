@@ -1,20 +1,156 @@
-"""A place that is kept for the writer of this format, which replaces this module."""
+"""Writes a checkpoint as TensorFlow does: data files, then the index that says what is in them.
+
+The order of files and their durability are the commit's (`bundle/commit.py`). Memory: contiguous
+arrays are never copied as a whole, others in pieces of 1 MiB.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
-from checkpointable.bundle.commit import Commit
-from checkpointable.errors import UnsupportedFormatError
-from checkpointable.format.records import Snapshot
+from checkpointable.errors import NotCheckpointableError
+from checkpointable.format.dtypes import BYTES
+from checkpointable.format.records import Blob, Snapshot
+from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY
+from checkpointable.interop.tensorflow.data_writer import Places, place_pieces, write_pieces
+from checkpointable.interop.tensorflow.entries import read_entries
+from checkpointable.interop.tensorflow.graph import GRAPH_KEY
+from checkpointable.interop.tensorflow.graph_message import graph_message, name_annotations
+from checkpointable.interop.tensorflow.manifest import (
+    Manifest,
+    Tensor,
+    make_manifest,
+    shape_message,
+)
+from checkpointable.interop.tensorflow.messages import message
+from checkpointable.interop.tensorflow.table_writer import encode_table
 from checkpointable.options import SaveOptions
+from checkpointable.storage.base import WritableFile
+
+#: The version of bundles that TensorFlow writes (T-5).
+_PRODUCER: Final = 1
+
+
+class UntokenedCommit(Protocol):
+    """What the writer needs of a commit: files to write to, and the end of it."""
+
+    @property
+    def file(self) -> WritableFile:
+        """The commit file: the index."""
+
+    def create_shard(self, shard: int, /) -> WritableFile:
+        """Create the file of a shard."""
+
+    def seal_shard(self, shard: int, /) -> None:
+        """Make the file of a shard durable and close it."""
+
+    def finish_without_tokens(self, count: int, write_index: Callable[[int], None], /) -> Any:
+        """Give all files their names, having the index written for the number of shards."""
 
 
 def write_tensorflow(
-    commit: Commit, snapshot: Snapshot, options: SaveOptions, groups: Sequence[int] = ()
+    commit: UntokenedCommit, snapshot: Snapshot, options: SaveOptions, groups: Sequence[int] = ()
 ) -> int:
-    """Refuse to write a checkpoint in this format."""
-    raise UnsupportedFormatError(
-        f"{commit.prefix}: this version does not write the format {options.format!r}. Use the"
-        " native one."
-    )
+    """Write a snapshot in TensorFlow's format through a commit and finish the commit.
+
+    The arrays must not change meanwhile. If this raises, the commit is to be aborted.
+
+    Args:
+        commit: where to.
+        snapshot: what.
+        options: `max_shard_bytes` counts here.
+        groups: of a name-based snapshot, for each tensor, and each slice of a divided one, a
+            number; those of different numbers go into different shards. By default all may share
+            one.
+
+    Returns:
+        how many shards there are: files that are there already may take up the lower numbers.
+
+    Raises:
+        NotCheckpointableError: TensorFlow cannot hold something in the snapshot.
+        ValueError: `max_shard_bytes` is too small.
+        MissingDependencyError: a package is not installed.
+        StorageError: the storage failed.
+    """
+    manifest = make_manifest(_tensors(snapshot))
+    lengths = [piece.length for piece in manifest.pieces]
+    places = place_pieces(lengths, options.max_shard_bytes, groups)
+    checksums = [0] * len(lengths)
+    for shard, members in enumerate(places.members):
+        file = commit.create_shard(shard)
+        written = write_pieces(file, [manifest.pieces[i] for i in members])
+        commit.seal_shard(shard)
+        for i, checksum in zip(members, written, strict=True):
+            checksums[i] = checksum
+    rows = _rows(manifest, places, checksums)
+    counts: list[int] = []
+    path = commit.file.path
+
+    def write_index(count: int) -> None:
+        pieces = encode_table([(b"", _header(count)), *rows])
+        read_entries(memoryview(b"".join(pieces)), path)  # what could not be read stays away
+        commit.file.write(pieces)
+        counts.append(count)
+
+    commit.finish_without_tokens(len(places.members), write_index)
+    return counts[-1]
+
+
+def _tensors(snapshot: Snapshot) -> Iterable[tuple[str, Tensor]]:
+    """Return the keys and values of a snapshot, in the order in which they are written."""
+    if snapshot.graph.is_name_based:
+        return _named_tensors(snapshot)
+    written = graph_message(snapshot)
+    return [
+        *((keyed.key, keyed.tensor) for keyed in written.tensors),
+        (ANNOTATIONS_KEY, Blob(BYTES, (), written.annotations)),
+        (GRAPH_KEY, Blob(BYTES, (), written.graph)),
+    ]
+
+
+def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and values of a name-based snapshot, and what is said beside them."""
+    # Each name has one node, and this one value (F-45).
+    numbers = snapshot.graph.attribute_values.tolist()
+    for (name, _), number in zip(snapshot.graph.children(0), numbers, strict=True):
+        if name in (GRAPH_KEY, ANNOTATIONS_KEY):
+            raise NotCheckpointableError(
+                f"{name}: checkpoints in TensorFlow's format keep something else under this name."
+                " Rename the variable.",
+                path=name,
+            )
+        yield name, snapshot.tensors[number]
+    annotations = name_annotations(snapshot)
+    if annotations is not None:
+        yield ANNOTATIONS_KEY, Blob(BYTES, (), annotations)
+
+
+def _header(shards: int) -> bytes:
+    version = message("VersionDef")(producer=_PRODUCER)
+    return bytes(message("BundleHeader")(num_shards=shards, version=version).SerializeToString())
+
+
+def _rows(
+    manifest: Manifest, places: Places, checksums: Sequence[int]
+) -> list[tuple[bytes, bytes]]:
+    """Return the rows of the index below its header, in the order of their keys."""
+    entry = message("BundleEntry")
+    shapes: dict[tuple[int, ...], Any] = {}
+    rows = list(manifest.wholes)
+    for key, piece, shard, offset, checksum in zip(
+        manifest.keys, manifest.pieces, places.shards, places.offsets, checksums, strict=True
+    ):
+        shape = shapes.get(piece.shape)
+        if shape is None:
+            shape = shapes[piece.shape] = shape_message(piece.shape)
+        made = entry(
+            dtype=piece.dtype,
+            shape=shape,
+            shard_id=shard,
+            offset=offset,
+            size=piece.length,
+            crc32c=checksum,
+        )
+        rows.append((key, made.SerializeToString()))
+    return sorted(rows)

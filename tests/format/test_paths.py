@@ -2,7 +2,7 @@
 
 from hypothesis import given
 
-from checkpointable.graph.paths import paths_of
+from checkpointable.format.paths import paths_of
 from checkpointable.trackable.base import Trackable, Variable
 from tests.comparison.stored_slots import with_slots
 from tests.comparison.test_addresses import graph_of, node
