@@ -1,20 +1,22 @@
 """The commit protocol: the only way in which a checkpoint comes into being (docs/durability.md).
 
-`begin` makes a `Commit`, the caller writes shards and commit file through it, and `finish` puts
-everything under its final name, in the order that makes a crash harmless at every instant.
+`begin` makes a `Commit`, the caller writes shards and commit file through it, and `finish`, or
+`finish_without_tokens` where the format fixes the names of shards, puts everything under its final
+name, in the order that makes a crash harmless at every instant.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self, final
 
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.existing import CommitFileReader
-from checkpointable.bundle.peek import BUNDLE
+from checkpointable.bundle.files import Form, form_for
+from checkpointable.bundle.peek import COMMIT_FILES
 from checkpointable.errors import StorageError, warn
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, WritableFile, discard
@@ -27,7 +29,7 @@ def begin(
     *,
     numbered: bool,
     counter: int = 0,
-    reader: CommitFileReader = BUNDLE,
+    reader: CommitFileReader = COMMIT_FILES,
 ) -> Commit:
     """Begin to write a checkpoint: clear leftovers, choose its number, create its commit file.
 
@@ -36,7 +38,7 @@ def begin(
     Args:
         storage: where to write.
         file_prefix: the exact prefix; if `numbered`, what stands before the number.
-        options: `single_file`, `durable` and `overwrite` count here.
+        options: `format`, `single_file`, `durable` and `overwrite` count here.
         numbered: take the next number: the larger of `counter` and the highest number present,
             plus 1, with a `CheckpointWarning` if that skips numbers.
         counter: the last number that the caller knows of.
@@ -47,7 +49,7 @@ def begin(
         CheckpointExistsError: something stands there that may not be replaced.
         StorageError: the storage failed, or a file name would be too long.
     """
-    files.check_prefix(file_prefix, single_file=options.single_file)
+    files.check_prefix(file_prefix, form_for(options))
     directory, base = files.split_path(file_prefix)
     name = base if numbered else files.split_number(base)[0]
     storage.make_dirs(directory, durable=options.durable)
@@ -74,8 +76,8 @@ class Commit:
     Attributes:
         prefix: the final prefix of the checkpoint.
         number: its number, if it was chosen here.
-        file: the commit file, to be written to before `finish`: the index, or the whole
-            checkpoint in the one-file form.
+        file: the commit file, to be written to before `finish`, or by `write_index`: the index,
+            or the whole checkpoint in a form of one file.
     """
 
     def __init__(
@@ -90,14 +92,14 @@ class Commit:
         self.number = number
         self._storage = storage
         self._options = options
+        self._form = form_for(options)
         self._reader = reader
         self._directory = files.split_path(file_prefix)[0]
         self._random = secrets.token_hex(8)
         self._shards: dict[int, WritableFile] = {}
         self._sealed: set[int] = set()
         self._check_place()
-        single_file = options.single_file
-        path = files.temporary_commit_file(self.prefix, self._random, single_file=single_file)
+        path = files.temporary_commit_file(self.prefix, self._random, self._form)
         self.file = storage.create(path)
         with self.aborted_on_error():
             self.file.lock()
@@ -132,20 +134,54 @@ class Commit:
             StorageError: the storage failed. Whatever was there before is intact; where it is
                 the last sync that failed, the new checkpoint may be in its place already.
         """
-        self._check_complete(tokens)
+        self._check_complete(len(tokens), "tokens were given")
         if self._options.durable:
             self.file.sync()
+        names = [
+            files.shard_file(self.prefix, shard, len(tokens), token)
+            for shard, token in enumerate(tokens)
+        ]
         with self._storage.lock_dir(self._directory):
             self._check_place()
             self.file.close()  # The directory's lock protects it now; a failing close counts.
-            self._name_shards(tokens)
+            self._name_shards(names)
             self._name_commit_file()
-            failures = self._remove_replaced(tokens)
-        if failures:
-            warn(
-                f"{self.prefix}: is saved, but files that it replaced could not be removed; the"
-                f" next save of this name removes them. The first: {failures[0]}",
-            )
+            failures = self._remove_replaced(names)
+        self._warn_of(failures)
+
+    def finish_without_tokens(self, count: int, write_index: Callable[[int], None]) -> None:
+        """Commit a checkpoint whose shards have the names that TensorFlow fixes.
+
+        No shard that is there is ever replaced: the new ones are, if need be, more of them than
+        were written, so that none has the name of an old one. The further ones are empty.
+
+        Args:
+            count: how many shards were created and sealed.
+            write_index: given how many shards there will be, at least one, writes the index to
+                `file`. It is called once, under the directory's lock.
+
+        Raises:
+            CheckpointExistsError, StorageError: as `finish`.
+        """
+        if not self._form.has_shards:
+            raise RuntimeError(f"{self.prefix}: the form of this checkpoint has no shards.")
+        self._check_complete(count, "shards are to be named")
+        with self._storage.lock_dir(self._directory):
+            self._check_place()
+            chosen = existing.free_count(self._storage, self.prefix, max(count, 1))
+            for shard in range(count, chosen):
+                self.create_shard(shard)
+                self.seal_shard(shard)
+            write_index(chosen)
+            if self._options.durable:
+                self.file.sync()
+            self.file.close()
+            names = [files.shard_file(self.prefix, shard, chosen) for shard in range(chosen)]
+            with self._unnamed_on_error(names):
+                self._name_shards(names)
+                self._name_commit_file()
+            failures = self._remove_replaced(names)
+        self._warn_of(failures)
 
     def abort(self) -> None:
         """Close and remove the temporaries, as far as possible; harmless after `finish`."""
@@ -174,58 +210,79 @@ class Commit:
 
     def _check_place(self) -> None:
         """Refuse to replace what may not be replaced; a number is never used twice."""
-        single_file = self._options.single_file
-        files.check_prefix(self.prefix, single_file=single_file)
+        files.check_prefix(self.prefix, self._form)
         replace = self.number is None and self._options.overwrite
-        existing.check_place(
-            self._storage, self._reader, self.prefix, single_file=single_file, replace=replace
-        )
+        existing.check_place(self._storage, self._reader, self.prefix, self._form, replace=replace)
 
-    def _check_complete(self, tokens: Sequence[str]) -> None:
+    def _check_complete(self, count: int, what: str) -> None:
         if self.file.inherited:
             raise StorageError(
                 f"{self.prefix}: this process was forked while its parent was saving, and cannot"
                 " finish the save. Leave that to the parent.",
                 path=self.prefix,
             )
-        if self._sealed != set(range(len(tokens))) or len(self._shards) != len(tokens):
+        if self._sealed != set(range(count)) or len(self._shards) != count:
             raise RuntimeError(
-                f"{self.prefix}: {len(tokens)} tokens were given for {len(self._shards)} shards,"
+                f"{self.prefix}: {count} {what} for {len(self._shards)} shards,"
                 f" {len(self._sealed)} of them sealed. Seal every shard and give its token."
             )
 
-    def _name_shards(self, tokens: Sequence[str]) -> None:
+    def _name_shards(self, names: Sequence[str]) -> None:
         """Give the shards their names; what stands under one has equal bytes, or is damaged."""
-        for shard, token in enumerate(tokens):
-            destination = files.shard_file(self.prefix, shard, len(tokens), token)
-            self._storage.rename(self._shards[shard].path, destination)
-        if tokens:
+        for shard, name in enumerate(names):
+            self._storage.rename(self._shards[shard].path, name)
+        if names:
             self._sync_names()  # D-1: the shards before the index that names them
+
+    @contextmanager
+    def _unnamed_on_error(self, names: Sequence[str]) -> Iterator[None]:
+        """Remove what was named if the block raises before the commit point.
+
+        Later nobody could tell by their names whose they are.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(StorageError):
+                if self._storage.status(self.file.path) is not None:  # It was not renamed.
+                    existing.remove_all(self._storage, names)
+            raise
 
     def _name_commit_file(self) -> None:
         """Make the checkpoint visible: the commit point is in here."""
-        single_file = self._options.single_file
-        destination = files.commit_file(self.prefix, single_file=single_file)
+        destination = files.commit_file(self.prefix, self._form)
         self._storage.rename(self.file.path, destination)
         self._sync_names()  # D-2, and D-1: the new index before the removal of old shards
-        if single_file:
-            self._remove_other_form()  # Readers would go on to take the old index.
+        # Readers would go on to take these. The first choice goes last: an older checkpoint that
+        # it hides must not come to light.
+        self._remove_forms([*reversed(self._form.hiding)])
 
-    def _remove_other_form(self) -> None:
-        other = files.commit_file(self.prefix, single_file=not self._options.single_file)
-        if existing.is_ours(self._storage, self._reader, other):
-            self._storage.remove(other)
-            self._sync_names()  # D-1: the removal of an index before that of its shards
+    def _remove_forms(self, forms: Sequence[Form]) -> None:
+        """Remove the commit files of other forms, one after the other and durably."""
+        for form in forms:
+            path = files.commit_file(self.prefix, form)
+            if existing.is_checkpoint(self._storage, self._reader, path):
+                self._storage.remove(path)
+                self._sync_names()  # D-1: the removal of an index before that of its shards
 
-    def _remove_replaced(self, tokens: Sequence[str]) -> list[StorageError]:
+    def _remove_replaced(self, names: Sequence[str]) -> list[StorageError]:
         """Remove what nothing refers to any more; return what went wrong with that."""
         try:
-            if not self._options.single_file:
-                self._remove_other_form()
-            shards = existing.unnamed_shards(self._storage, self.prefix, tokens)
+            self._remove_forms([f for f in Form if self._form in f.hiding])
+            shards = existing.regular_files(
+                self._storage,
+                [p for p in existing.shards_of(self._storage, self.prefix) if p not in names],
+            )
         except StorageError as error:
             return [error]
         return existing.remove_all(self._storage, shards)
+
+    def _warn_of(self, failures: Sequence[StorageError]) -> None:
+        if failures:
+            warn(
+                f"{self.prefix}: is saved, but files that it replaced could not be removed; the"
+                f" next save of this name removes them. The first: {failures[0]}",
+            )
 
     def _sync_names(self) -> None:
         if self._options.durable:

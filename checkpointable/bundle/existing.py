@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from checkpointable.bundle import files
-from checkpointable.bundle.files import FileKind, FileName
+from checkpointable.bundle.files import FileKind, FileName, Form
 from checkpointable.errors import CheckpointExistsError, StorageError
 from checkpointable.storage.base import Storage
 
@@ -19,50 +19,54 @@ from checkpointable.storage.base import Storage
 class CommitFileReader(Protocol):
     """How a commit looks into the commit files that are there."""
 
-    def is_ours(self, storage: Storage, path: str) -> bool:
-        """Tell whether a regular file is a commit file of this library, damaged or not."""
+    def is_checkpoint(self, storage: Storage, path: str) -> bool:
+        """Tell whether a regular file is the commit file of a checkpoint, damaged or not."""
 
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         """Return the tokens that an index names; `None` if it cannot be read."""
 
 
 def check_place(
-    storage: Storage, reader: CommitFileReader, prefix: str, *, single_file: bool, replace: bool
+    storage: Storage, reader: CommitFileReader, prefix: str, form: Form, *, replace: bool
 ) -> None:
     """Refuse a prefix at which something stands that the save may not replace.
 
     Raises:
-        CheckpointExistsError: a checkpoint, unless `replace`; a file that is no checkpoint of this
-            library and would be replaced, or would hide what is saved.
+        CheckpointExistsError: a checkpoint, unless `replace`; a file that is no checkpoint of a
+            format that this library knows, and would be replaced, or would hide what is saved.
     """
-    in_the_way = [files.index_file(prefix)]
-    if single_file:
-        in_the_way += [prefix, files.safetensors_file(prefix)]
-    for path in in_the_way:
-        if storage.status(path) is not None and not is_ours(storage, reader, path):
+    for path in (files.commit_file(prefix, f) for f in (*form.hiding, form)):
+        if storage.status(path) is not None and not is_checkpoint(storage, reader, path):
             raise CheckpointExistsError(
                 f"{path}: stands where a checkpoint is to be written, expected nothing or a"
-                " checkpoint of this library. It is never replaced: remove it, or save under"
+                " checkpoint of a known format. It is never replaced: remove it, or save under"
                 " another prefix."
             )
-    for path in () if replace else (files.index_file(prefix), prefix):
-        if storage.status(path) is not None and is_ours(storage, reader, path):
-            raise CheckpointExistsError(
-                f"{prefix}: there is a checkpoint already, and it may not be replaced. Save under"
-                " another prefix, or with overwrite=True."
-            )
+    if not replace and forms_at(storage, reader, prefix):
+        raise CheckpointExistsError(
+            f"{prefix}: there is a checkpoint already, and it may not be replaced. Save under"
+            " another prefix, or with overwrite=True."
+        )
 
 
-def is_ours(storage: Storage, reader: CommitFileReader, path: str) -> bool:
-    """Tell whether a commit file of this library stands under the path."""
-    return is_file(storage, path) and reader.is_ours(storage, path)
+def is_checkpoint(storage: Storage, reader: CommitFileReader, path: str) -> bool:
+    """Tell whether the commit file of a checkpoint stands under the path."""
+    return is_file(storage, path) and reader.is_checkpoint(storage, path)
+
+
+def forms_at(storage: Storage, reader: CommitFileReader, prefix: str) -> list[Form]:
+    """Return the forms in which a checkpoint stands at a prefix, that which readers take first."""
+    paths = {form: files.commit_file(prefix, form) for form in Form}
+    return [form for form, path in paths.items() if is_checkpoint(storage, reader, path)]
 
 
 def highest_number(names: Iterable[str], name: str) -> int:
     """Return the highest number that a file of any form takes, writers at work included; or 0."""
-    prefixes = {files.read_name(entry).prefix for entry in names if entry.startswith(f"{name}-")}
+    own = [entry for entry in names if entry.startswith(f"{name}-")]
+    prefixes = {files.read_name(entry).prefix for entry in own}
+    prefixes |= {part[0] for part in map(files.read_part_name, own) if part is not None}
     numbers = map(files.split_number, prefixes)
-    return max((number or 0 for own, number in numbers if own == name), default=0)
+    return max((number or 0 for found, number in numbers if found == name), default=0)
 
 
 def remove_leftovers(
@@ -97,17 +101,34 @@ def remove_dead_temporaries(storage: Storage, path: str) -> list[StorageError]:
     return remove_all(storage, _dead_temporaries(storage, directory, own))
 
 
-def unnamed_shards(storage: Storage, prefix: str, tokens: Sequence[str]) -> list[str]:
-    """Return the paths of the prefix's shards that are not those of the tokens."""
+def shards_of(storage: Storage, prefix: str) -> list[str]:
+    """Return the paths of all shards of a prefix, with and without token."""
     directory, base = files.split_path(prefix)
-    named = _shard_names(base, tokens)
     return [
         files.in_directory(directory, entry)
         for entry in storage.list_dir(directory)
         if entry.startswith(base)
-        and entry not in named
-        and _is_shard_of(files.read_name(entry), base)
+        and (read := files.read_name(entry)).kind is FileKind.SHARD
+        and read.prefix == base
     ]
+
+
+def free_count(storage: Storage, prefix: str, least: int) -> int:
+    """Return the smallest number of shards that no shard without token of a prefix speaks of.
+
+    Raises:
+        StorageError: there is none.
+    """
+    reads = (files.read_name(files.split_path(path)[1]) for path in shards_of(storage, prefix))
+    taken = {read.count for read in reads if not read.token}
+    for count in range(least, files.MOST_SHARDS + 1):
+        if count not in taken:
+            return count
+    raise StorageError(
+        f"{prefix}: files of every number of shards stand there, expected a number that is free."
+        " Remove them with remove_checkpoint, or save under another prefix.",
+        path=prefix,
+    )
 
 
 def remove_all(storage: Storage, paths: Iterable[str]) -> list[StorageError]:
@@ -119,10 +140,6 @@ def remove_all(storage: Storage, paths: Iterable[str]) -> list[StorageError]:
         except StorageError as error:
             failures.append(error)
     return failures
-
-
-def _is_shard_of(read: FileName, base: str) -> bool:
-    return read.kind is FileKind.SHARD and read.prefix == base and bool(read.token)
 
 
 def _shard_names(base: str, tokens: Sequence[str]) -> set[str]:
@@ -145,26 +162,32 @@ def _dead_temporaries(storage: Storage, directory: str, own: dict[str, FileName]
         and storage.is_locked(files.in_directory(directory, entry))
     }
     found = [e for e, read in own.items() if read.kind in kinds and read.token not in alive]
-    return _regular_files(storage, directory, found)
+    return regular_files(storage, [files.in_directory(directory, e) for e in found])
 
 
 def _orphans(
     storage: Storage, reader: CommitFileReader, directory: str, own: dict[str, FileName]
 ) -> list[str]:
-    """Return the shards with a token that no index of their prefix names."""
+    """Return the shards with a token that no index of their prefix names.
+
+    One without a token is never an orphan: TensorFlow, which takes no locks, may be writing it.
+    """
     shards: dict[str, dict[str, FileName]] = defaultdict(dict)
+    mixed: set[str] = set()  # An index of TensorFlow's may have come after the shards.
     for entry, read in own.items():
-        if _is_shard_of(read, read.prefix):
+        if read.kind is FileKind.SHARD and read.token:
             shards[read.prefix][entry] = read
+        elif read.kind is FileKind.SHARD:
+            mixed.add(read.prefix)
     orphans: list[str] = []
     for base, present in shards.items():
         if files.index_file(base) not in own:
             orphans += present
-        elif not _is_one_set(present.values()):
+        elif base in mixed or not _is_one_set(present.values()):
             tokens = reader.tokens(storage, files.in_directory(directory, files.index_file(base)))
             named = present.keys() if tokens is None else _shard_names(base, tokens)
             orphans += present.keys() - named
-    return _regular_files(storage, directory, sorted(orphans))
+    return regular_files(storage, [files.in_directory(directory, e) for e in sorted(orphans)])
 
 
 def _is_one_set(shards: Iterable[FileName]) -> bool:
@@ -173,6 +196,6 @@ def _is_one_set(shards: Iterable[FileName]) -> bool:
     return found == [(len(found), shard) for shard in range(len(found))]
 
 
-def _regular_files(storage: Storage, directory: str, entries: Iterable[str]) -> list[str]:
-    paths = [files.in_directory(directory, entry) for entry in entries]
+def regular_files(storage: Storage, paths: Iterable[str]) -> list[str]:
+    """Return those of the paths under which regular files stand."""
     return [path for path in paths if is_file(storage, path)]

@@ -18,7 +18,7 @@ from checkpointable.format.limits import CHUNK, OWN_CHUNKS
 #: How much one task reads.
 _TASK: Final = 16 * CHUNK
 #: Below so many bytes starting threads does not pay.
-_WORTH_THREADS: Final = 2 * _TASK
+WORTH_THREADS: Final = 2 * _TASK
 _THREADS: Final = 4
 
 #: The type numbers of dtypes whose arrays can be cast to bytes the fast way.
@@ -57,11 +57,20 @@ def fetch(
         CorruptCheckpointError: what was read is not what was written.
         StorageError: the storage failed.
     """
-    progress = _Progress(done)
+    progress = Progress(done)
     large = [w for w in wanted if w.length >= OWN_CHUNKS]
     small = [w for w in wanted if w.length < OWN_CHUNKS]
     tasks = [*_large_tasks(shards, large, progress), *_small_tasks(shards, small, progress)]
-    if not threads or sum(w.length for w in large) < _WORTH_THREADS:
+    run_tasks(tasks, progress, threads=threads and sum(w.length for w in large) >= WORTH_THREADS)
+
+
+def run_tasks(tasks: Sequence[Callable[[], None]], progress: Progress, *, threads: bool) -> None:
+    """Run tasks, all in this thread or several at once; none begins after one has failed.
+
+    Raises:
+        CheckpointError: whatever the first that failed raised.
+    """
+    if not threads:
         for task in tasks:
             task()
         return
@@ -71,7 +80,7 @@ def fetch(
         future.result()
 
 
-class _Progress:
+class Progress:
     """Which positions were written to, and whether to go on. Thread-safe."""
 
     def __init__(self, done: list[int]) -> None:
@@ -99,7 +108,7 @@ class _Progress:
 
 
 def _large_tasks(
-    shards: OpenShards, large: Sequence[Wanted], progress: _Progress
+    shards: OpenShards, large: Sequence[Wanted], progress: Progress
 ) -> Iterator[Callable[[], None]]:
     """Yield tasks that read extents which have chunks of their own."""
     begins = np.array([w.begin for w in large], dtype=np.int64)
@@ -113,7 +122,7 @@ def _large_tasks(
 
 
 def _read_large(
-    shards: OpenShards, wanted: Wanted, first: int, last: int, progress: _Progress
+    shards: OpenShards, wanted: Wanted, first: int, last: int, progress: Progress
 ) -> None:
     progress.mark([wanted.position])
     begin, end = shards.edge(first) - wanted.begin, shards.edge(last) - wanted.begin
@@ -121,7 +130,7 @@ def _read_large(
 
 
 def _small_tasks(
-    shards: OpenShards, small: Sequence[Wanted], progress: _Progress
+    shards: OpenShards, small: Sequence[Wanted], progress: Progress
 ) -> Iterator[Callable[[], None]]:
     """Yield tasks that read runs of chunks and copy the small extents out of them."""
     ordered = sorted(small, key=lambda w: w.begin)
@@ -151,7 +160,7 @@ def _runs(
 
 
 def _read_small(
-    shards: OpenShards, wanted: Sequence[Wanted], first: int, last: int, progress: _Progress
+    shards: OpenShards, wanted: Sequence[Wanted], first: int, last: int, progress: Progress
 ) -> None:
     origin = shards.edge(first)
     slab = memoryview(bytearray(shards.edge(last) - origin))

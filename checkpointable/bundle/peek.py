@@ -1,11 +1,12 @@
-"""What a commit must know of the commit files that are there: whose they are, what they name.
+"""Recognises a checkpoint of any format by its first or last bytes, never by its name (F-4).
 
-Also the beginning of recognising a checkpoint: by its first or last bytes, never by its name (F-4).
+A commit must know so much of the commit files that are there: whose they are, what they name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final, final
 
 from checkpointable.bundle.existing import CommitFileReader
@@ -14,37 +15,88 @@ from checkpointable.errors import CheckpointError
 from checkpointable.format.frame import MAGIC
 from checkpointable.format.index import decode_index
 from checkpointable.format.single import FOOTER_MAGIC
-from checkpointable.storage.base import Storage, read_all
+from checkpointable.storage.base import ReadableFile, Storage, read_all
+
+_TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+_END: Final = 8
+
+#: Before the header of a safetensors file stands its length, in 8 bytes.
+_LENGTH: Final = 8
+_LONGEST_HEADER: Final = 100_000_000
+
+
+class Content(Enum):
+    """What a file is, as its first and last bytes say; it may be damaged all the same."""
+
+    INDEX = "an index of this library"
+    ONE_FILE = "a checkpoint of this library in one file"
+    TABLE = "a table of TensorFlow: an index, or a part of a checkpoint of its first format"
+    SAFETENSORS = "a safetensors file"
+    EMPTY = "an empty file"
+    UNKNOWN = "something else"
+
+
+def recognise(file: ReadableFile) -> Content:
+    """Return what an open file is.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    size = file.status.size
+    if not size:
+        return Content.EMPTY
+    head, tail = bytearray(_LENGTH + 1), bytearray(_END)
+    file.read_into(0, memoryview(head))
+    file.read_into(max(0, size - _END), memoryview(tail))
+    if head.startswith(MAGIC):
+        return Content.INDEX
+    if tail == FOOTER_MAGIC:
+        return Content.ONE_FILE
+    if tail == _TABLE_MAGIC:
+        return Content.TABLE
+    length = int.from_bytes(head[:_LENGTH], "little")
+    is_safetensors = head[_LENGTH:] == b"{" and 2 <= length <= _LONGEST_HEADER
+    return Content.SAFETENSORS if is_safetensors else Content.UNKNOWN
 
 
 @final
-class BundleReader(CommitFileReader):
-    """Looks into commit files of the native format."""
+class CommitFiles(CommitFileReader):
+    """Looks into commit files of every format."""
 
-    def is_ours(self, storage: Storage, path: str) -> bool:
-        """Tell whether a regular file is an index or a one-file checkpoint, damaged or not.
+    def is_checkpoint(self, storage: Storage, path: str) -> bool:
+        """Tell whether a regular file is the commit file of a checkpoint, damaged or not.
 
-        An empty index counts: a power cut after `durable=False` leaves such, and there is nothing
-        in it to be lost.
+        An empty file that is named as one counts: a power cut after `durable=False` leaves such,
+        and there is nothing in it to be lost.
+        """
+        content = self.content(storage, path)
+        if content is Content.EMPTY:
+            return read_name(path).kind in (FileKind.INDEX, FileKind.SAFETENSORS)
+        return content is not Content.UNKNOWN
+
+    def content(self, storage: Storage, path: str) -> Content:
+        """Return what the file at a path is.
+
+        Raises:
+            CheckpointNotFoundError: there is none.
+            StorageError: it is no regular file, or cannot be read.
         """
         file = storage.open_read(path)
         try:
-            head, tail = bytearray(len(MAGIC)), bytearray(len(MAGIC))
-            file.read_into(0, memoryview(head))
-            file.read_into(max(0, file.status.size - len(tail)), memoryview(tail))
+            return recognise(file)
         finally:
             file.close()
-        if not file.status.size:
-            return read_name(path).kind is FileKind.INDEX
-        return head == MAGIC or tail == FOOTER_MAGIC
 
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
-        """Return the tokens that an index names; `None` if it cannot be read."""
+        """Return the tokens that an index names, none if it is TensorFlow's; `None`: unknown."""
         try:
-            return decode_index(read_all(storage, index_path), index_path).tokens
+            data = read_all(storage, index_path)
+            if data.endswith(_TABLE_MAGIC) and not data.startswith(MAGIC):
+                return ()
+            return decode_index(data, index_path).tokens
         except CheckpointError:
             return None
 
 
-#: Looks into commit files of the native format.
-BUNDLE: Final = BundleReader()
+#: Looks into commit files of every format.
+COMMIT_FILES: Final = CommitFiles()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy.typing as npt
 
 from checkpointable.bundle.contents import BundleContents
+from checkpointable.bundle.finding import Found
+from checkpointable.bundle.lifetime import Lifetime
 from checkpointable.bundle.opening import OpenBundle, open_bundle
 from checkpointable.bundle.verify import verify_files
-from checkpointable.errors import StorageError
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource, Finding
 from checkpointable.format.values import decode_metadata
@@ -21,19 +20,17 @@ from checkpointable.storage.base import Storage
 Array = npt.NDArray[Any]
 
 
-def open_bundle_source(storage: Storage, path: str) -> CheckpointSource:
-    """Open the native checkpoint at a path: `PATH.index` with its shards, or `PATH` as one file.
+def open_bundle_source(storage: Storage, found: Found) -> CheckpointSource:
+    """Open the native checkpoint whose commit file was found: an index, or all in one file.
 
     The whole index and the lengths of all files are checked. The source holds the files open
     until it is closed, so what happens to the checkpoint meanwhile does not matter to it.
 
     Raises:
-        CheckpointNotFoundError: there is none; the message names those that are there.
-        CorruptCheckpointError: the index is damaged, a shard is missing or of another length.
-        UnsupportedFormatError: it is of another format or of a newer version.
-        StorageError: the storage failed.
+        CheckpointNotFoundError, CorruptCheckpointError, UnsupportedFormatError, StorageError: as
+            `open_bundle`.
     """
-    return BundleSource(storage, open_bundle(storage, path))
+    return BundleSource(storage, open_bundle(storage, found))
 
 
 @final
@@ -62,9 +59,7 @@ class BundleSource(CheckpointSource):
         self._storage = storage
         self._bundle = bundle
         self._contents = BundleContents(bundle.index, bundle.index_path, bundle.shards)
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._closed = False
+        self._life = Lifetime(bundle.path, bundle.close)
         self._metadata: Mapping[str, Any] | None = None
         self._names = names
         self._caveat = caveat
@@ -93,29 +88,29 @@ class BundleSource(CheckpointSource):
     ) -> None:
         """Read tensors straight into arrays."""
         noted = [] if done is None else done
-        with self._reading():
+        with self._life.reading():
             self._contents.read_into(numbers, targets, noted, threads=threads)
 
     def read(self, number: int) -> Array:
         """Return one tensor as a new array."""
-        with self._reading():
+        with self._life.reading():
             return self._contents.read(number)
 
     def read_slice(self, number: int, index: Any) -> Array:
         """Return a part of one tensor, reading only the chunks that it needs."""
-        with self._reading():
+        with self._life.reading():
             return self._contents.read_slice(number, index)
 
     def value(self, number: int) -> Any:
         """Return the Python value of that number; inline ones are at hand even once closed."""
         if number >= len(self.tensors):
             return self._contents.value(number)
-        with self._reading():
+        with self._life.reading():
             return self._contents.value(number)
 
     def verify(self) -> list[Finding]:
         """Read every byte of the open files and return what is wrong."""
-        with self._reading():
+        with self._life.reading():
             files = dict(enumerate(self._bundle.shards))
             findings = verify_files(self._bundle.index, self._bundle.index_path, files)
         return findings if self._caveat is None else [*findings, self._caveat]
@@ -128,31 +123,9 @@ class BundleSource(CheckpointSource):
 
     def close(self) -> None:
         """Close the files, once the reads in progress have ended."""
-        with self._lock:
-            self._closed = True
-            if not self._readers:
-                self._bundle.close()
+        self._life.end()
 
     @property
     def closed(self) -> bool:
         """Whether the files are closed."""
-        return self._closed
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Keep the files open meanwhile; refuse if they are closed."""
-        with self._lock:
-            if self._closed:
-                raise StorageError(
-                    f"{self.path}: the checkpoint was closed, so nothing more can be read from it."
-                    " Open it again.",
-                    path=self.path,
-                )
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._readers -= 1
-                if self._closed and not self._readers:
-                    self._bundle.close()
+        return self._life.ended

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from checkpointable.bundle.contents import BundleContents
+from checkpointable.bundle.finding import Found
 from checkpointable.bundle.opening import (
     CommitFile,
     check_length,
@@ -33,33 +34,31 @@ from checkpointable.storage.base import ReadableFile, Storage
 #: How many chunks one task reads, and how many tasks run at once.
 _RUN: Final = 16
 _THREADS: Final = 4
-#: How often to begin again because the checkpoint is being replaced.
-_ATTEMPTS: Final = 100
 
 
-def verify_checkpoint(storage: Storage, path: str) -> list[Finding]:
-    """Return what is wrong with the checkpoint at a path; empty when every byte is right.
+def verify_checkpoint(storage: Storage, found: Found) -> list[Finding]:
+    """Return what is wrong with a native checkpoint; empty when every byte is right.
+
+    Args:
+        storage: where it is.
+        found: its commit file, which is closed here. What was found says nothing if it is not in
+            place any more: shards that are missing may have been removed meanwhile.
 
     Raises:
-        CheckpointNotFoundError: there is none.
+        CheckpointNotFoundError: the path leads to one file of a checkpoint of several.
         UnsupportedFormatError: it is of another format, or of a newer version.
         MissingDependencyError: the content of a value cannot be checked without a package.
     """
-    findings: list[Finding] = []
-    for _ in range(_ATTEMPTS):
-        try:
-            commit_file = read_commit_file(storage, path)
-        except (CorruptCheckpointError, StorageError) as error:
-            return [_finding(error, path)]
-        files, findings = _open_shards(storage, path, commit_file)
-        try:
-            if findings and storage.status(commit_file.path) != commit_file.status:
-                continue  # it was replaced meanwhile: what is missing may have been removed
-            return findings + verify_files(commit_file.index, commit_file.path, files)
-        finally:
-            for file in files.values():
-                file.close()
-    return findings
+    try:
+        commit_file = read_commit_file(found)
+    except (CorruptCheckpointError, StorageError) as error:
+        return [finding_of(error, found.path)]
+    files, findings = _open_shards(storage, found.path, commit_file)
+    try:
+        return findings + verify_files(commit_file.index, commit_file.path, files)
+    finally:
+        for file in files.values():
+            file.close()
 
 
 def verify_files(index: Index, path: str, files: Mapping[int, ReadableFile]) -> list[Finding]:
@@ -78,9 +77,9 @@ def verify_files(index: Index, path: str, files: Mapping[int, ReadableFile]) -> 
             errors = list(chain.from_iterable(pool.map(check, runs)))
     else:
         errors = list(chain.from_iterable(map(check, runs)))
-    findings = [_finding(error, path) for error in errors]
+    findings = [finding_of(error, path) for error in errors]
     if not findings and all(shard in files for shard in range(len(index.shards))):
-        findings = [_finding(error, path) for error in _check_values(index, path, files)]
+        findings = [finding_of(error, path) for error in _check_values(index, path, files)]
     return findings
 
 
@@ -96,17 +95,17 @@ def _open_shards(
         try:
             file = storage.open_read(name)
         except CheckpointNotFoundError:
-            findings.append(_finding(corrupt(name, "F-2", "the shard is missing"), name))
+            findings.append(finding_of(corrupt(name, "F-2", "the shard is missing"), name))
             continue
         except StorageError as error:
-            findings.append(_finding(error, name))
+            findings.append(finding_of(error, name))
             continue
         try:
             check_length(file, length)
             files[shard] = file
         except CorruptCheckpointError as error:
             file.close()
-            findings.append(_finding(error, name))
+            findings.append(finding_of(error, name))
     return files, findings
 
 
@@ -172,7 +171,7 @@ def _check_values(
             yield error
 
 
-def _finding(error: CheckpointError, path: str) -> Finding:
+def finding_of(error: CheckpointError, path: str) -> Finding:
     """Put an error into a list instead of raising it."""
     if isinstance(error, CorruptCheckpointError):
         return Finding(error.file or path, error.rule, error.message)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from checkpointable.bundle import existing, files
 from checkpointable.bundle.files import FileKind
-from checkpointable.bundle.peek import BUNDLE
+from checkpointable.bundle.peek import COMMIT_FILES, Content
 from checkpointable.errors import warn
 from checkpointable.storage.base import PathLike, Storage, path_text
 from checkpointable.storage.local import LOCAL
@@ -89,7 +89,7 @@ def remove_checkpoints(
     bases: dict[str, list[str]] = defaultdict(list)
     side_files: dict[str, list[str]] = defaultdict(list)
     for prefix in map(files.without_pattern, prefixes):
-        files.check_prefix(prefix, single_file=True)
+        files.check_prefix(prefix)
         directory, base = files.split_path(prefix)
         bases[directory].append(base)
     for path in extra:
@@ -108,9 +108,7 @@ def _remove_from(
         return [files.in_directory(directory, base) for base in bases]
     with storage.lock_dir(directory):
         shards = _shards(storage, directory, bases)
-        commit_files = {
-            base: _commit_files(storage, files.in_directory(directory, base)) for base in bases
-        }
+        commit_files = {base: _commit_files(storage, directory, base) for base in bases}
         _remove_commit_files(storage, directory, commit_files.values())
         # D-1: the removal of an index before that of its shards. This is about checkpoints that
         # were complete, so it is done whatever `durable` was when they were saved.
@@ -142,11 +140,29 @@ def _remove_commit_files(
             storage.remove(path)
 
 
-def _commit_files(storage: Storage, prefix: str) -> list[str]:
-    """Return the commit files at a prefix, the one that readers take first."""
-    named = [files.index_file(prefix), files.safetensors_file(prefix)]
+def _commit_files(storage: Storage, directory: str, base: str) -> list[str]:
+    """Return the commit files at a prefix, the one that readers take first; then any parts."""
+    prefix = files.in_directory(directory, base)
+    named = [path for path in files.commit_files(prefix) if path != prefix]
     found = [path for path in named if existing.is_file(storage, path)]
-    return found + ([prefix] if existing.is_ours(storage, BUNDLE, prefix) else [])
+    if existing.is_checkpoint(storage, COMMIT_FILES, prefix):
+        found.append(prefix)
+    return found + _parts(storage, directory, base)
+
+
+def _parts(storage: Storage, directory: str, base: str) -> list[str]:
+    """Return the parts of checkpoints of TensorFlow's first format, each a table."""
+    entries = [entry for entry in storage.list_dir(directory) if entry.startswith(f"{base}-")]
+    paths = [
+        files.in_directory(directory, entry)
+        for entry in entries
+        if (part := files.read_part_name(entry)) is not None and part[0] == base
+    ]
+    return [
+        path
+        for path in existing.regular_files(storage, paths)
+        if COMMIT_FILES.content(storage, path) is Content.TABLE
+    ]
 
 
 def _shards(storage: Storage, directory: str, bases: Sequence[str]) -> dict[str, list[str]]:
@@ -162,4 +178,6 @@ def _shards(storage: Storage, directory: str, bases: Sequence[str]) -> dict[str,
 
 
 def _is_side_file(storage: Storage, path: str) -> bool:
-    return existing.is_file(storage, path) and not existing.is_ours(storage, BUNDLE, path)
+    return existing.is_file(storage, path) and not existing.is_checkpoint(
+        storage, COMMIT_FILES, path
+    )

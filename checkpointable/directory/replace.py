@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from checkpointable.bundle import existing, files
-from checkpointable.bundle.peek import BUNDLE
+from checkpointable.bundle.peek import COMMIT_FILES
 from checkpointable.errors import CheckpointExistsError
 from checkpointable.storage.base import TEMPORARY_SUFFIX, Storage, discard
 
@@ -29,7 +29,7 @@ def replace_file(
         CheckpointExistsError: what stands there is a checkpoint.
         StorageError: the storage failed; the old content is intact.
     """
-    if existing.is_ours(storage, BUNDLE, path):
+    if existing.is_checkpoint(storage, COMMIT_FILES, path):
         raise CheckpointExistsError(
             f"{path}: is a checkpoint, and is never replaced by another file. Choose another name"
             " for one of the two."

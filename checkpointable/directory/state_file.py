@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from checkpointable.bundle import existing, files
-from checkpointable.bundle.peek import BUNDLE
+from checkpointable.bundle.peek import COMMIT_FILES
 from checkpointable.directory.numbers import NOT_THE_FILES_FAULT, commit_status
 from checkpointable.directory.replace import replace_file
 from checkpointable.directory.state_text import quoted, read_fields
@@ -214,7 +214,7 @@ def look_at_state(storage: Storage, directory: str, filename: str = STATE_FILE) 
 def _look(storage: Storage, path: str) -> StateFile:
     status = storage.status(path)
     # A directory or a checkpoint that is called so is none, and no sign that one was damaged.
-    if status is None or status.is_dir or existing.is_ours(storage, BUNDLE, path):
+    if status is None or status.is_dir or existing.is_checkpoint(storage, COMMIT_FILES, path):
         return StateFile(path, None, MISSING)
     if status.size > LONGEST_STATE_FILE:
         return StateFile(path, None, f"is damaged: it is {status.size:,} bytes long")

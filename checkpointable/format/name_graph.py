@@ -6,18 +6,20 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from checkpointable.format.records import NOTHING, AttributeKind, NodeKind, ObjectGraph
 from checkpointable.names import VARIABLE_VALUE
 
+#: What lies below a name: a number where there is nothing but a value, else the children; their own
+#: value, where there is one, stands under `None`. Many thousand leaves are no objects of their own.
+_Tree = dict[str | None, Any]
+
 
 def table_of_names(names: Iterable[str]) -> ObjectGraph:
     """Return the table of a name-based checkpoint; values are numbered as the names come (F-45)."""
-    leaves = _Node(children={name: _Node(value=i) for i, name in enumerate(names)})
-    return _graph(leaves, NodeKind.NAMES)
+    return _graph({name: i for i, name in enumerate(names)}, NodeKind.NAMES)
 
 
 def graph_of_names(names: Mapping[str, int], separator: str = "/") -> ObjectGraph:
@@ -25,53 +27,57 @@ def graph_of_names(names: Mapping[str, int], separator: str = "/") -> ObjectGrap
 
     A name may lead to a value and to further names.
     """
-    root = _Node()
+    root: _Tree = {}
     for name, number in names.items():
-        node = root
-        for part in name.split(separator):
-            child = node.children.get(part)
-            if child is None:
-                child = node.children[part] = _Node()
-            node = child
-        node.value = number
+        *parts, last = name.split(separator)
+        tree = root
+        for part in parts:
+            below = tree.get(part)
+            if type(below) is not dict:
+                below = tree[part] = {} if below is None else {None: below}
+            tree = below
+        below = tree.get(last)
+        if below is None:
+            tree[last] = number
+        else:
+            below[None] = number
     return _graph(root, NodeKind.OBJECT)
 
 
-@attrs.define(eq=False, slots=True)
-class _Node:
-    """A node of a graph that is being made: the number of its value, and its children."""
-
-    value: int | None = None
-    children: dict[str, _Node] = attrs.field(factory=dict)
-
-
-def _graph(root: _Node, kind: NodeKind) -> ObjectGraph:
+def _graph(root: _Tree, kind: NodeKind) -> ObjectGraph:
     """Return a tree as a graph, its nodes numbered breadth-first."""
     names: dict[str, int] = {}
-    nodes = [root]
-    queue = deque(nodes)
-    child_nodes: list[int] = []
+    kinds, values, value_counts, child_counts = [int(kind)], list[int](), [0], [len(root)]
     child_names: list[int] = []
+    queue = deque([root])
     while queue:
-        node = queue.popleft()
-        for name, child in node.children.items():
-            child_nodes.append(len(nodes))
+        for name, below in queue.popleft().items():
+            if name is None:
+                continue
             child_names.append(names.setdefault(name, len(names)))
-            nodes.append(child)
-            queue.append(child)
-    values = [node.value for node in nodes if node.value is not None]
-    own = names.setdefault(VARIABLE_VALUE, len(names)) if values else 0
-    kinds = [int(NodeKind.OBJECT if n.children else NodeKind.VALUE) for n in nodes]
+            own = below
+            if type(below) is dict:
+                queue.append(below)
+                own = below.get(None)
+                child_counts.append(len(below) - (own is not None))
+                kinds.append(NodeKind.OBJECT)
+            else:
+                child_counts.append(0)
+                kinds.append(NodeKind.VALUE)
+            value_counts.append(own is not None)
+            if own is not None:
+                values.append(own)
+    own_name = names.setdefault(VARIABLE_VALUE, len(names)) if values else 0
     return ObjectGraph(
         names=list(names),
-        kinds=np.array([kind, *kinds[1:]], np.uint8),
-        labels=_filled(len(nodes), NOTHING),
-        child_counts=_column([len(node.children) for node in nodes]),
-        attribute_counts=_column([node.value is not None for node in nodes]),
-        child_nodes=_column(child_nodes),
+        kinds=np.array(kinds, np.uint8),
+        labels=_filled(len(kinds), NOTHING),
+        child_counts=_column(child_counts),
+        attribute_counts=_column(value_counts),
+        child_nodes=np.arange(1, len(kinds), dtype=np.uint32),
         child_names=_column(child_names),
-        key_kinds=np.zeros(len(child_nodes), np.uint8),
-        attribute_names=_filled(len(values), own),
+        key_kinds=np.zeros(len(child_names), np.uint8),
+        attribute_names=_filled(len(values), own_name),
         attribute_kinds=np.full(len(values), AttributeKind.ARRAY, np.uint8),
         attribute_values=_column(values),
         attribute_full_names=_filled(len(values), NOTHING),

@@ -185,8 +185,8 @@ def _check_name(name: Any) -> None:
             f"checkpoint_name is {name!r}, which ends as a file of a checkpoint does. Give the name"
             f" alone: {files.read_name(name).prefix!r}."
         )
-    for single_file in (False, True):
-        files.check_prefix(f"{name}-{_LARGEST}", single_file=single_file)
+    for form in files.Form:
+        files.check_prefix(f"{name}-{_LARGEST}", form)
 
 
 def _check_step_counter(step_counter: Any) -> None:

@@ -38,6 +38,5 @@ def temporaries_of(storage: Storage, side_files: Sequence[str]) -> list[str]:
 
 def _commit_files(storage: Storage, one: Listed) -> set[tuple[int, ...]]:
     """Return which files stand where the commit file of a checkpoint may be."""
-    paths = (files.commit_file(one.where, single_file=single) for single in (False, True))
-    found = (storage.status(path) for path in paths)
+    found = map(storage.status, files.commit_files(one.where))
     return {status.identity for status in found if status is not None and status.is_file}

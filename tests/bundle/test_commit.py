@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checkpointable.bundle.commit import Commit, begin
-from checkpointable.bundle.peek import BUNDLE
+from checkpointable.bundle.peek import COMMIT_FILES
 from checkpointable.errors import CheckpointExistsError, CheckpointWarning, StorageError
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import read_all
@@ -303,9 +303,9 @@ def test_real_commit_files_are_recognised(options: SaveOptions) -> None:
         (bytes(len(content)), False),
     ]:
         disk = MemoryStorage(DiskImage({path: data}))
-        assert BUNDLE.is_ours(disk, path) == expected
+        assert COMMIT_FILES.is_checkpoint(disk, path) == expected
     if not options.single_file:
-        tokens = BUNDLE.tokens(storage, path)
+        tokens = COMMIT_FILES.tokens(storage, path)
         assert tokens is not None
         assert {name.rpartition(".")[2] for name in storage.list_dir("/run")} == {"index", *tokens}
-        assert BUNDLE.tokens(_storage("/run/ckpt.index"), "/run/ckpt.index") is None
+        assert COMMIT_FILES.tokens(_storage("/run/ckpt.index"), "/run/ckpt.index") is None

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.bundle import files
-from checkpointable.bundle.files import FileKind, FileName, read_name
+from checkpointable.bundle.files import FileKind, FileName, Form, form_for, read_name
 from checkpointable.errors import StorageError
+from checkpointable.options import SaveOptions
 
 RANDOM = "00112233445566aa"
 
@@ -30,6 +31,10 @@ RANDOM = "00112233445566aa"
             FileName(FileKind.COMMIT_TEMPORARY, "ckpt", token=RANDOM),
         ),
         (f"ckpt.{RANDOM}.tmp", FileName(FileKind.COMMIT_TEMPORARY, "ckpt", token=RANDOM)),
+        (
+            f"ckpt.safetensors.{RANDOM}.tmp",
+            FileName(FileKind.COMMIT_TEMPORARY, "ckpt", token=RANDOM),
+        ),
         (
             f"ckpt.data-00001.{RANDOM}.tmp",
             FileName(FileKind.SHARD_TEMPORARY, "ckpt", token=RANDOM),
@@ -80,17 +85,18 @@ NAMES = st.text(
 ).filter(lambda name: name not in {".", ".."} and read_name(name).kind is FileKind.BARE)
 
 
-@given(NAMES, st.integers(0, 99_998), st.booleans())
-def test_what_is_named_is_read_back(prefix: str, shard: int, single_file: bool) -> None:
+@given(NAMES, st.integers(0, 99_998), st.sampled_from(Form))
+def test_what_is_named_is_read_back(prefix: str, shard: int, form: Form) -> None:
     """Every file name of any prefix that is allowed leads back to that prefix."""
-    files.check_prefix(prefix, single_file=single_file)
+    files.check_prefix(prefix, form)
     named = {
-        files.index_file(prefix): FileKind.INDEX,
+        files.commit_file(prefix, Form.INDEX): FileKind.INDEX,
+        files.commit_file(prefix, Form.SAFETENSORS): FileKind.SAFETENSORS,
+        files.commit_file(prefix, Form.BARE): FileKind.BARE,
         files.shard_file(prefix, shard, shard + 1, RANDOM): FileKind.SHARD,
+        files.shard_file(prefix, shard, shard + 1): FileKind.SHARD,
         files.temporary_shard_file(prefix, shard, RANDOM): FileKind.SHARD_TEMPORARY,
-        files.temporary_commit_file(
-            prefix, RANDOM, single_file=single_file
-        ): FileKind.COMMIT_TEMPORARY,
+        files.temporary_commit_file(prefix, RANDOM, form): FileKind.COMMIT_TEMPORARY,
     }
     assert named == {name: read_name(name).kind for name in named}
     assert {prefix} == {read_name(name).prefix for name in named}
@@ -102,22 +108,24 @@ def test_what_is_named_is_read_back(prefix: str, shard: int, single_file: bool) 
 def test_what_cannot_name_a_checkpoint_is_refused(prefix: str) -> None:
     """A prefix without a name, or one that ends as a file of a checkpoint, is a ValueError."""
     with pytest.raises(ValueError, match="prefix"):
-        files.check_prefix(prefix, single_file=False)
+        files.check_prefix(prefix)
 
 
-@pytest.mark.parametrize(("single_file", "longest"), [(False, 218), (True, 234)])
-def test_names_fit_255_bytes(single_file: bool, longest: int) -> None:
+@pytest.mark.parametrize(
+    ("form", "longest"), [(Form.INDEX, 218), (Form.SAFETENSORS, 222), (Form.BARE, 234)]
+)
+def test_names_fit_255_bytes(form: Form, longest: int) -> None:
     """The longest prefix has file names of 255 bytes; one byte more is refused, in UTF-8."""
     fits = "n" * longest
-    files.check_prefix(f"dir/{fits}", single_file=single_file)
-    names = [files.temporary_commit_file(fits, RANDOM, single_file=single_file)]
-    if not single_file:
+    files.check_prefix(f"dir/{fits}", form)
+    names = [files.temporary_commit_file(fits, RANDOM, form)]
+    if form.has_shards:
         names.append(files.shard_file(fits, 0, 1, RANDOM))
         names.append(files.temporary_shard_file(fits, 0, RANDOM))
     assert max(map(len, names)) == 255
     for prefix in ("n" * (longest + 1), "ü" * (longest // 2 + 1)):
         with pytest.raises(StorageError, match="bytes long, expected at most"):
-            files.check_prefix(prefix, single_file=single_file)
+            files.check_prefix(prefix, form)
 
 
 def test_paths_are_split_and_joined() -> None:
@@ -127,3 +135,29 @@ def test_paths_are_split_and_joined() -> None:
         assert base == "ckpt"
         assert path == files.in_directory(directory, base)
         assert path == files.in_directory_of(path, base)
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        (SaveOptions(), Form.INDEX),
+        (SaveOptions(single_file=True), Form.BARE),
+        (SaveOptions(format="tensorflow"), Form.INDEX),
+        (SaveOptions(format="safetensors"), Form.SAFETENSORS),
+        (SaveOptions(format="safetensors", single_file=True), Form.SAFETENSORS),
+    ],
+)
+def test_options_ask_for_a_form(options: SaveOptions, form: Form) -> None:
+    """TensorFlow's format has an index, that of safetensors one file, the native one either."""
+    assert form is form_for(options)
+
+
+def test_parts_are_told_apart() -> None:
+    """Only names numbered from 0 on, without a gap, are the parts of one checkpoint."""
+    names = [
+        *("m-5-00000-of-00002", "m-5-00001-of-00002", "m-5-00000-of-00001"),
+        *("gap-00000-of-00003", "gap-00002-of-00003"),
+        *("one-00001-of-00001", "two-00001-of-00002", "two-00002-of-00002"),
+        *("m-5", "-00000-of-00001", "x-0000-of-0001", "m-5-?????-of-00002"),
+    ]
+    assert files.part_sets(names) == {"m-5": {2: names[:2], 1: names[2:3]}}

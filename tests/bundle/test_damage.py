@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.format.records import Blob
+from checkpointable.interop.opening import verify_files
 from tests.bundle.checkpoints import Tensor, stored, written
 
 TENSORS: list[Tensor] = [
@@ -30,7 +30,7 @@ FORMS = {
 def is_found(files: dict[str, bytes]) -> bool:
     """Tell whether verify finds something wrong; not finding the checkpoint counts too."""
     try:
-        return bool(verify_checkpoint(stored(files), "/run/ckpt"))
+        return bool(verify_files(stored(files), "/run/ckpt"))
     except CheckpointNotFoundError:
         return True
 
@@ -71,7 +71,7 @@ def overwritten(files: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_checkpoint_is_right_to_begin_with(form: str) -> None:
     """What follows means nothing unless the undamaged files verify."""
-    assert [] == verify_checkpoint(stored(FORMS[form]), "/run/ckpt")
+    assert [] == verify_files(stored(FORMS[form]), "/run/ckpt")
     assert (4 if form == "index and shards" else 1) == len(FORMS[form])
 
 

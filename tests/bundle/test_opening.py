@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import xxhash
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import (
     CheckpointNotFoundError,
     CorruptCheckpointError,
     StorageError,
     UnsupportedFormatError,
 )
-from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.opening import open_checkpoint, verify_files
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LocalStorage
 from checkpointable.storage.memory import MemoryStorage
@@ -70,7 +69,7 @@ def test_what_is_missing_is_explained(path: str, message: str) -> None:
     names |= {n.replace("ckpt", "best-3"): d for n, d in FILES.items()}
     names[SHARD.replace("ckpt", "lost")] = FILES[SHARD]
 
-    for read in (open_checkpoint, verify_checkpoint):
+    for read in (open_checkpoint, verify_files):
         with pytest.raises(CheckpointNotFoundError, match=f"(?s){message}"):
             read(stored(names), path)
 
@@ -96,7 +95,7 @@ def test_damaged_files_are_refused_when_opened(
         open_in(files)
 
     assert rule == raised.value.rule
-    assert [rule] == [finding.rule for finding in verify_checkpoint(stored(files), "/run/ckpt")]
+    assert [rule] == [finding.rule for finding in verify_files(stored(files), "/run/ckpt")]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_damaged_files_are_refused_when_opened(
 )
 def test_other_formats_are_recognised(files: dict[str, bytes], message: str) -> None:
     """A file of another format is no damaged checkpoint: the message says what it is."""
-    for read in (open_checkpoint, verify_checkpoint):
+    for read in (open_checkpoint, verify_files):
         with pytest.raises(UnsupportedFormatError, match=message):
             read(stored(files), "/run/ckpt")
 
@@ -156,7 +155,7 @@ class Replacing(MemoryStorage):
 def test_a_checkpoint_that_is_being_replaced_is_opened() -> None:
     """Shards that vanish because of a new save make the reader read the new index."""
     assert [0.0] == open_checkpoint(Replacing(3), "/run/ckpt").read(0).tolist()
-    assert [] == verify_checkpoint(Replacing(3), "/run/ckpt")
+    assert [] == verify_files(Replacing(3), "/run/ckpt")
 
 
 def test_a_checkpoint_that_is_always_being_replaced_is_given_up() -> None:
@@ -183,7 +182,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, name: str, kind: str) -> 
 
     with pytest.raises(StorageError, match="expected a regular file"):
         open_checkpoint(storage, prefix)
-    assert [str(path)] == [finding.file for finding in verify_checkpoint(storage, prefix)]
+    assert [str(path)] == [finding.file for finding in verify_files(storage, prefix)]
 
 
 def test_nothing_stays_open_when_opening_fails(tmp_path: Path) -> None:
@@ -196,7 +195,7 @@ def test_nothing_stays_open_when_opening_fails(tmp_path: Path) -> None:
     for _ in range(3):
         with pytest.raises(CorruptCheckpointError):
             open_checkpoint(storage, prefix)
-        assert len(verify_checkpoint(storage, prefix)) == 1
+        assert len(verify_files(storage, prefix)) == 1
     after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
 
     assert before == after

@@ -13,13 +13,12 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import CorruptCheckpointError, StorageError
 from checkpointable.format.records import Blob, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
-from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.opening import open_checkpoint, verify_files
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.local import LocalStorage
 from checkpointable.storage.memory import DiskImage, MemoryStorage
@@ -493,7 +492,7 @@ class TestReads:
         storage = Watched({name: d for name, d in files.items() if "00001-of" not in name})
         with pytest.raises(CorruptCheckpointError):
             open_checkpoint(storage, "/run/ckpt")
-        assert 1 == len(verify_checkpoint(storage, "/run/ckpt"))
+        assert 1 == len(verify_files(storage, "/run/ckpt"))
         assert set() == storage.open_files
 
     def test_closing_waits_for_the_reads_in_progress(self) -> None:

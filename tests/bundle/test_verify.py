@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.errors import StorageError
+from checkpointable.interop.opening import verify_files
 from checkpointable.storage.base import ReadableFile
 from checkpointable.storage.memory import MemoryStorage
 from tests.bundle.checkpoints import stored, write, written
@@ -17,7 +17,7 @@ CHUNK = 262_144
 
 def rules(files: dict[str, bytes]) -> list[tuple[str, str]]:
     """Return the rule and the end of the file name of each finding."""
-    findings = verify_checkpoint(stored(files), "/run/ckpt")
+    findings = verify_files(stored(files), "/run/ckpt")
     return [(finding.rule, finding.file.rpartition("/")[2][:15]) for finding in findings]
 
 
@@ -44,7 +44,7 @@ def test_a_finding_says_where_and_what() -> None:
     """The text of a finding names the file, what was expected and what was found."""
     files = written([np.zeros(3)])
     (name,) = [n for n in files if ".data-" in n]
-    (finding,) = verify_checkpoint(stored(files | {name: files[name][:-1]}), "/run/ckpt")
+    (finding,) = verify_files(stored(files | {name: files[name][:-1]}), "/run/ckpt")
 
     assert str(finding).startswith(f"{name}: the file is cut short: expected 24 bytes, found 23.")
 
@@ -90,6 +90,6 @@ def test_a_failing_disk_is_a_finding() -> None:
     """What cannot be read is listed like what is wrong."""
     storage = Unreadable()
     write(storage, [np.zeros(3)])
-    (finding,) = verify_checkpoint(storage, "/run/ckpt")
+    (finding,) = verify_files(storage, "/run/ckpt")
 
     assert "Input/output error" in finding.message

@@ -8,10 +8,9 @@ import attrs
 import numpy as np
 import pytest
 
-from checkpointable.bundle.verify import verify_checkpoint
 from checkpointable.format.index import decode_index, encode_index
 from checkpointable.format.values import encode_value
-from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.opening import open_checkpoint, verify_files
 from checkpointable.storage.local import LocalStorage
 from tests.golden.contents import ARRAYS, CHECKPOINTS, METADATA, STRINGS, VALUES, write_golden
 
@@ -28,7 +27,7 @@ def test_there_are_golden_files() -> None:
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_golden_checkpoints_verify(version: str, name: str) -> None:
     """Every byte of a golden checkpoint is right."""
-    assert [] == verify_checkpoint(LocalStorage(), str(GOLDEN / version / name))
+    assert [] == verify_files(LocalStorage(), str(GOLDEN / version / name))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

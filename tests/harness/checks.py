@@ -27,6 +27,7 @@ from tests.harness.recording import (
 )
 from tests.harness.workloads import STRANGERS, no_watch, save_value
 
+_COMMIT = (FileKind.INDEX, FileKind.SAFETENSORS, FileKind.BARE)
 _TEMPORARY = (FileKind.COMMIT_TEMPORARY, FileKind.SHARD_TEMPORARY)
 
 
@@ -81,7 +82,11 @@ def faults(aftermath: Aftermath, log: Sequence[Operation], safe: Mapping[int, st
 
 def visible_prefixes(disk: MemoryStorage) -> set[str]:
     """Return the prefixes at which a reader sees something."""
-    return {path.removesuffix(".index") for path in _commit_files(disk)}
+    return {_prefix_of(path) for path in _commit_files(disk)}
+
+
+def _prefix_of(path: str) -> str:
+    return files.in_directory_of(path, read_name(posixpath.basename(path)).prefix)
 
 
 def _required(log: Sequence[Operation], safe: Mapping[int, str]) -> dict[str, set[int]]:
@@ -114,8 +119,9 @@ def _look(image: DiskImage, driver: Driver) -> Aftermath:
     for prefix in sorted(visible_prefixes(disk)):
         try:
             values[prefix] = driver.load(disk, prefix)
-            if {prefix, files.index_file(prefix)} <= image.files.keys():
-                driver.verify(disk, prefix)  # the one-file form that the index hides
+            hidden = [path for path in files.commit_files(prefix) if path in image.files][1:]
+            for path in hidden:
+                driver.verify(disk, path)
         except CheckpointError as error:
             broken.append(f"D-1: {prefix} is visible and does not verify: {error}")
     if not broken:
@@ -125,10 +131,10 @@ def _look(image: DiskImage, driver: Driver) -> Aftermath:
 
 
 def _commit_files(disk: MemoryStorage) -> Iterator[str]:
-    """Yield every index, and every file named as a one-file checkpoint may be."""
+    """Yield every commit file, and every file named as a one-file checkpoint may be."""
     for path in disk.image().files:
         kind = read_name(posixpath.basename(path)).kind
-        if kind in {FileKind.INDEX, FileKind.BARE} and path not in STRANGERS:
+        if kind in _COMMIT and path not in STRANGERS:
             yield path
 
 
@@ -159,7 +165,7 @@ def _broken_next_save(
         own = name.prefix.partition("-")[0] == "ckpt" and posixpath.dirname(path) == "/run"
         if own and name.kind in _TEMPORARY:
             yield f"I-9: {path}, a leftover, is still there"
-        if own and name.kind is FileKind.SHARD and path not in STRANGERS:
+        if own and name.kind is FileKind.SHARD and name.token:
             index = posixpath.join(posixpath.dirname(path), f"{name.prefix}.index")
             if index not in after:
                 yield f"I-9: {path}, a shard without an index, is still there"

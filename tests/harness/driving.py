@@ -11,11 +11,12 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from checkpointable.bundle import files
 from checkpointable.bundle.commit import begin
 from checkpointable.bundle.existing import CommitFileReader
+from checkpointable.bundle.files import form_for
 from checkpointable.errors import CheckpointError, CorruptCheckpointError
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, read_all
@@ -53,12 +54,12 @@ def _digest(data: bytes) -> str:
 class RawReader(CommitFileReader):
     """Looks into the commit files of `RawDriver`."""
 
-    def is_ours(self, storage: Storage, path: str) -> bool:
+    def is_checkpoint(self, storage: Storage, path: str) -> bool:
         return b"RAW-CHECKPOINT" in read_all(storage, path)
 
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         try:
-            return list(_unseal(read_all(storage, index_path), index_path)["tokens"])
+            return list(_unseal(read_all(storage, index_path), index_path).get("tokens", ()))
         except CheckpointError:
             return None
 
@@ -96,23 +97,31 @@ class RawDriver:
         with begin(
             storage, prefix, options, numbered=numbered, counter=counter, reader=self.reader
         ) as commit:
+            if not form_for(options).has_shards:
+                commit.file.write([self._data(value, 0)])
+                commit.file.write([_seal({"value": value, "tokens": []})])
+                commit.finish([])
+                return commit.prefix
             tokens: list[str] = []
-            for shard in range(0 if options.single_file else self._shards):
+            for shard in range(self._shards):
                 data = self._data(value, shard)
                 file = commit.create_shard(shard)
                 file.write([data[:1000], data[1000:]])
                 commit.seal_shard(shard)
                 tokens.append(self._token(data))
-            if options.single_file:
-                commit.file.write([self._data(value, 0)])
-            commit.file.write([_seal({"value": value, "tokens": tokens})])
-            commit.finish(tokens)
+            if options.format == "tensorflow":
+                commit.finish_without_tokens(
+                    self._shards,
+                    lambda count: commit.file.write([_seal({"value": value, "count": count})]),
+                )
+            else:
+                commit.file.write([_seal({"value": value, "tokens": tokens})])
+                commit.finish(tokens)
         return commit.prefix
 
     def load(self, storage: Storage, prefix: str) -> int:
-        index = files.index_file(prefix)
-        commit_file = index if storage.status(index) is not None else prefix
-        return self._checked(storage, commit_file)
+        there = [p for p in files.commit_files(prefix) if storage.status(p) is not None]
+        return self._checked(storage, there[0] if there else prefix)
 
     def verify(self, storage: Storage, commit_file: str) -> None:
         self._checked(storage, commit_file)
@@ -125,21 +134,25 @@ class RawDriver:
         if not commit_file.endswith(".index"):
             data, content = content[: self._shard_bytes], content[self._shard_bytes :]
             record = _unseal(content, commit_file)
-            self._compare(data, int(record["value"]), 0, commit_file)
+            _compare(data, self._data(int(record["value"]), 0), commit_file)
             return int(record["value"])
         record = _unseal(content, commit_file)
         prefix = commit_file.removesuffix(".index")
-        for shard, token in enumerate(record["tokens"]):
-            path = files.shard_file(prefix, shard, len(record["tokens"]), token)
-            self._compare(read_all(storage, path), int(record["value"]), shard, path)
+        tokens = record.get("tokens") or [""] * int(record.get("count", 0))
+        for shard, token in enumerate(tokens):
+            path = files.shard_file(prefix, shard, len(tokens), token)
+            is_further = shard >= self._shards
+            expected = b"" if is_further else self._data(int(record["value"]), shard)
+            _compare(read_all(storage, path), expected, path)
         return int(record["value"])
-
-    def _compare(self, data: bytes, value: int, shard: int, path: str) -> None:
-        if data != self._data(value, shard):
-            raise CorruptCheckpointError(f"{path}: is not what was written", file=path)
 
     def _data(self, value: int, shard: int) -> bytes:
         return random.Random(value * 100 + shard).randbytes(self._shard_bytes)
+
+
+def _compare(data: bytes, expected: bytes, path: str) -> None:
+    if data != expected:
+        raise CorruptCheckpointError(f"{path}: is not what was written", file=path)
 
 
 def _seal(record: dict[str, object]) -> bytes:
@@ -147,7 +160,7 @@ def _seal(record: dict[str, object]) -> bytes:
     return b"RAW-CHECKPOINT" + _digest(text).encode() + text
 
 
-def _unseal(content: bytes, path: str) -> dict[str, list[str]]:
+def _unseal(content: bytes, path: str) -> dict[str, Any]:
     head, token, text = content[:14], content[14:30], content[30:]
     if head != b"RAW-CHECKPOINT" or token != _digest(text).encode():
         raise CorruptCheckpointError(f"{path}: is damaged", file=path)

@@ -15,7 +15,7 @@ from checkpointable.bundle.files import FileKind, read_name
 from checkpointable.storage.base import Buffer, Storage, WritableFile, byte_views
 from tests.harness.wrapping import WrappedFile, WrappedStorage
 
-_COMMIT = (FileKind.INDEX, FileKind.BARE)
+_COMMIT = (FileKind.INDEX, FileKind.SAFETENSORS, FileKind.BARE)
 
 
 def _kind(path: str) -> FileKind:

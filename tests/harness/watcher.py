@@ -22,7 +22,7 @@ from tests.harness.recording import (
 )
 
 _TEMPORARY = (FileKind.COMMIT_TEMPORARY, FileKind.SHARD_TEMPORARY)
-_COMMIT = (FileKind.INDEX, FileKind.BARE)
+_COMMIT = (FileKind.INDEX, FileKind.SAFETENSORS, FileKind.BARE)
 
 
 def breaches(log: Iterable[Operation]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import permutations
+from typing import Any
 
 import attrs
 
@@ -72,10 +74,10 @@ def save_value(
     *,
     numbered: bool = False,
     prefix: str = PREFIX,
-    **fields: bool,
+    **fields: Any,
 ) -> str | None:
     """Save and put in the log what the caller is told; `None` if it failed."""
-    options = SaveOptions(**fields)  # type: ignore[arg-type]
+    options = SaveOptions(**fields)
     storage.log.append(Started(value, options.durable))
     try:
         with warnings.catch_warnings():
@@ -92,7 +94,7 @@ def _nothing(driver: Driver, storage: RecordingStorage) -> None:
     pass
 
 
-def _prepared(*values: int, **fields: bool) -> Callable[[Driver, RecordingStorage], None]:
+def _prepared(*values: int, **fields: Any) -> Callable[[Driver, RecordingStorage], None]:
     def prepare(driver: Driver, storage: RecordingStorage) -> None:
         for value in values:
             save_value(driver, storage, storage, value, **fields)
@@ -100,7 +102,7 @@ def _prepared(*values: int, **fields: bool) -> Callable[[Driver, RecordingStorag
     return prepare
 
 
-def _saved(*values: int, **fields: bool) -> Callable[[Driver, RecordingStorage, Storage], None]:
+def _saved(*values: int, **fields: Any) -> Callable[[Driver, RecordingStorage, Storage], None]:
     def run(driver: Driver, storage: RecordingStorage, through: Storage) -> None:
         for value in values:
             save_value(driver, storage, through, value, **fields)
@@ -108,7 +110,7 @@ def _saved(*values: int, **fields: bool) -> Callable[[Driver, RecordingStorage, 
     return run
 
 
-def _leave_leftovers(value: int, operations: int, **fields: bool) -> Callable[..., None]:
+def _leave_leftovers(value: int, operations: int, **fields: Any) -> Callable[..., None]:
     """Save a first checkpoint, then let a second save die after so many operations."""
 
     def prepare(driver: Driver, storage: RecordingStorage) -> None:
@@ -124,7 +126,7 @@ def _die(
     through: Storage,
     value: int,
     operations: int,
-    **fields: bool,
+    **fields: Any,
 ) -> None:
     storage.kill_after(operations)
     with suppress(Killed):
@@ -132,7 +134,7 @@ def _die(
     storage.revive()
 
 
-def _killed_then_saved(operations: int, **fields: bool) -> Callable[..., None]:
+def _killed_then_saved(operations: int, **fields: Any) -> Callable[..., None]:
     """Let a save die after so many operations, then save again, all before the power cut."""
 
     def run(driver: Driver, storage: RecordingStorage, through: Storage) -> None:
@@ -167,7 +169,7 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
     """Return the situations; `kills`: after how many operations a first writer dies in some."""
     single = {"single_file": True}
     found = [
-        Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),  # type: ignore[arg-type]
+        Workload("deep directory", _nothing, _saved(11, prefix="/run/a/b/ckpt")),
         Workload("first save", _nothing, _saved(11, numbered=True)),
         Workload("first save, one file", _nothing, _saved(11, numbered=True, single_file=True)),
         Workload("second save", _prepared(1, numbered=True), _saved(12, numbered=True)),
@@ -180,6 +182,55 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
         Workload("two writers", _nothing, _two_writers),
     ]
     return found + [workload for kill in kills for workload in deaths(kill)]
+
+
+#: How each form, and each format of it, is asked for.
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "native": {},
+    "one file": {"single_file": True},
+    "tensorflow": {"format": "tensorflow"},
+    "safetensors": {"format": "safetensors"},
+}
+
+
+def format_workloads(kills: Sequence[int] = ()) -> list[Workload]:
+    """Return the situations in which the other formats are written, and one replaces another."""
+    tensorflow, safetensors = FORMATS["tensorflow"], FORMATS["safetensors"]
+    found: list[Workload] = []
+    for name, fields in (("tensorflow", tensorflow), ("safetensors", safetensors)):
+        found += [
+            Workload(f"{name}: first", _nothing, _saved(11, numbered=True, **fields)),
+            Workload(f"{name}: overwrite", _prepared(1, **fields), _saved(12, **fields)),
+            Workload(f"{name}: overwrite twice", _prepared(1, **fields), _saved(12, 13, **fields)),
+        ]
+    for old, new in permutations(FORMATS, 2):
+        if {old, new} != {"native", "one file"}:
+            prepare, run = _prepared(1, **FORMATS[old]), _saved(12, **FORMATS[new])
+            found.append(Workload(f"{new} over {old}", prepare, run))
+    for kill in kills:
+        for name, fields in (("tensorflow", tensorflow), ("safetensors", safetensors)):
+            found += [
+                Workload(
+                    f"{name}: over leftovers, {kill}",
+                    _leave_leftovers(1, kill, **fields),
+                    _saved(13, **fields),
+                ),
+                Workload(
+                    f"{name}: killed, {kill}",
+                    _prepared(1, **fields),
+                    _killed_then_saved(kill, **fields),
+                ),
+            ]
+        found += [
+            Workload(
+                f"killed, {new} over {old}, {kill}",
+                _prepared(1, **FORMATS[old]),
+                _killed_then_saved(kill, **FORMATS[new]),
+            )
+            for old, new in permutations(FORMATS, 2)
+            if {old, new} != {"native", "one file"}
+        ]
+    return found
 
 
 def deaths(kill: int) -> list[Workload]:

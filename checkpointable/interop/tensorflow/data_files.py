@@ -8,7 +8,7 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from checkpointable.errors import CheckpointError
+from checkpointable.errors import CheckpointError, UnsupportedFormatError
 from checkpointable.format.dtypes import stored_dtype
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import CHUNK
@@ -36,6 +36,11 @@ class DataFiles:
         self.entries = entries
         self._files = files
         self._verified: set[int] = set()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
 
     def read_bytes(self, entry: int, buffer: memoryview) -> None:
         """Fill a buffer with all bytes of an entry as they are stored, verified.
@@ -106,7 +111,12 @@ class DataFiles:
         kind, size = entries.kinds[entry], entries.size[entry]
         data = memoryview(self.read_raw(entry, 0, size))
         if kind.number == VARIANT_NUMBER:
-            decoded = decode_variants(data, kind.info.size, entries.order, file)
+            if entries.order == "big":
+                raise UnsupportedFormatError(
+                    f"{file}: the tensor {entries.keys[entry][:80]!r} holds variants in big-endian"
+                    " order, which nothing can read (T-9 of docs/tensorflow-format.md). Skip it."
+                )
+            decoded = decode_variants(data, kind.info.size, file)
         else:
             decoded = decode_strings(data, kind.info.size, entries.order, file)
         if size and decoded.checksum != entries.checksum[entry]:

@@ -24,8 +24,9 @@ from checkpointable.format.records import (
     ObjectGraph,
     Snapshot,
 )
-from checkpointable.format.values import decode_value
+from checkpointable.format.values import decode_value, encode_value
 from checkpointable.interop.tensorflow.annotations import (
+    EMPTY,
     HOLE,
     INTEGER_KEY,
     NAMED_HOLE,
@@ -49,6 +50,8 @@ _INTEGERS: Final = range(-(2**63), 2**63)
 _HEADS_OF_SCALARS: Final = frozenset(
     (*range(0x80), *range(0xA0, 0xC0), 0xC2, 0xC3, *range(0xCB, 0xD4), *range(0xD9, 0xDC))
 ) | frozenset(range(0xE0, 0x100))
+#: What fails no match wherever it is.
+_EMPTY_VALUES: Final = frozenset(map(encode_value, (None, [], (), {}, set(), frozenset())))
 
 
 @attrs.frozen(eq=False, slots=True)
@@ -124,7 +127,7 @@ class _Writing:
         self._paths, self._numbers = paths_of(snapshot.graph)
         self._keys: set[str] = set()
         self._room = _MOST_KEY_BYTES
-        #: Per attribute its kind, with `TEXT` where its strings are str.
+        #: What `GraphNotes.attributes` says.
         self._kinds = bytearray()
 
     def message(self) -> bytes:
@@ -148,7 +151,7 @@ class _Writing:
 
     def _add_attribute(self, node: Any, number: int, attribute: Attribute) -> None:
         path = self._paths.full(self._numbers[number])
-        name, tensor, is_text = self._stored(attribute, path)
+        name, tensor, flags = self._stored(attribute, path)
         # TensorFlow escapes such a name once in the graph and once more in the key.
         escaped = escape(name)
         key = attribute_key(path, escaped)
@@ -157,12 +160,12 @@ class _Writing:
             raise self._refusal(key, path)
         self._keys.add(key)
         node.attributes.add(name=escaped, full_name=attribute.full_name or "", checkpoint_key=key)
-        self._kinds.append(attribute.kind + (TEXT if is_text else 0))
+        self._kinds.append(attribute.kind | flags)
         in_snapshot = attribute.value < len(self._snapshot.tensors)
         self.tensors.append(Keyed(key, tensor, attribute.value if in_snapshot else -1))
 
-    def _stored(self, attribute: Attribute, path: str) -> tuple[str, Tensor, bool]:
-        """Return under what name and as what a value is stored, and whether it is text."""
+    def _stored(self, attribute: Attribute, path: str) -> tuple[str, Tensor, int]:
+        """Return under what name and as what a value is stored, and what else to say of it."""
         tensors, value = self._snapshot.tensors, attribute.value
         is_python = attribute.kind is AttributeKind.PYTHON
         if value >= len(tensors):
@@ -171,7 +174,7 @@ class _Writing:
         if isinstance(tensor, Blob) and is_python:
             return _stored_plain(tensor.data)
         is_text = isinstance(tensor, Blob) and _is_text(tensor, path)
-        return attribute.name, tensor, is_text
+        return attribute.name, tensor, TEXT if is_text else 0
 
     def annotations(self) -> bytes:
         """Return what TensorFlow has no words for; the message must have been made."""
@@ -204,16 +207,16 @@ class _Writing:
         return NotCheckpointableError(f"{where}: {what}.", path=path)
 
 
-def _stored_plain(data: bytes) -> tuple[str, Tensor, bool]:
+def _stored_plain(data: bytes) -> tuple[str, Tensor, int]:
     """Return how an encoded plain value is stored: as a scalar of its kind, or as it is."""
     value = decode_value(data) if data[0] in _HEADS_OF_SCALARS else None
     if type(value) is bool or type(value) is float:
-        return VARIABLE_VALUE, np.array(value), False
+        return VARIABLE_VALUE, np.array(value), 0
     if type(value) is int and value in _INTEGERS:
-        return VARIABLE_VALUE, np.array(value, np.int64), False
+        return VARIABLE_VALUE, np.array(value, np.int64), 0
     if type(value) is str:
-        return VARIABLE_VALUE, Blob(BYTES, (), value.encode()), True
-    return PY_STATE, Blob(PYTHON, (), data), False
+        return VARIABLE_VALUE, Blob(BYTES, (), value.encode()), TEXT
+    return PY_STATE, Blob(PYTHON, (), data), EMPTY if data in _EMPTY_VALUES else 0
 
 
 def _is_text(tensor: Blob, path: str) -> bool:

@@ -17,9 +17,9 @@ from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import dtype_name
 from checkpointable.format.records import Blob, Divided
 from checkpointable.interop.tensorflow.data_writer import Piece
-from checkpointable.interop.tensorflow.dtypes import STRING_NUMBER, number_of
+from checkpointable.interop.tensorflow.dtypes import STRING_NUMBER, dtype_number
 from checkpointable.interop.tensorflow.messages import message
-from checkpointable.interop.tensorflow.slice_keys import slice_key
+from checkpointable.interop.tensorflow.slice_keys import encode_slice_key
 from checkpointable.interop.tensorflow.string_data import string_data
 from checkpointable.names import VARIABLE_VALUE, attribute_key, shorten
 
@@ -109,7 +109,7 @@ def _piece(tensor: npt.NDArray[Any] | Blob) -> Piece:
 def _number(dtype: np.dtype[Any]) -> int:
     """Return TensorFlow's number of a dtype."""
     name = dtype_name(dtype)
-    number = number_of(name)
+    number = dtype_number(name)
     if number is not None:
         return number
     remedy = next((text for start, text in _REMEDIES if name.startswith(start)), None)
@@ -130,7 +130,7 @@ def _add_divided(manifest: Manifest, key: bytes, tensor: Divided) -> None:
     slices = []
     for start, part in zip(tensor.starts, tensor.slices, strict=True):
         extents = list(zip(start, part.shape, strict=True))
-        manifest.keys.append(slice_key(key, extents))
+        manifest.keys.append(encode_slice_key(key, extents))
         manifest.pieces.append(_piece(part))
         slices.append(_slice(extents))
     entry = message("BundleEntry")(dtype=number, shape=shape_message(tensor.shape), slices=slices)

@@ -40,34 +40,21 @@ def string_data(blob: Blob) -> StringData:
     '02d8d81073'
 
     Raises:
-        NotCheckpointableError: it mixes str and bytes, or a str is no Unicode text.
+        NotCheckpointableError: a str in it is no Unicode text.
     """
     if blob.dtype != STRING:
         return _string_data(np.array([len(blob.data)], "<u8"), memoryview(blob.data))
     # The native encoding: a kind for each element, their lengths, their bytes (F-37).
-    count = _count(blob)
+    count = math.prod(blob.shape)
     lengths = np.frombuffer(blob.data, "<u8", count, offset=count)
     strings = memoryview(blob.data)[9 * count :]
-    if is_text(blob):
-        _check_text(blob.data[:count], strings)
+    if b"\x00" in blob.data[:count]:
+        _check_text(strings)
     return _string_data(lengths, strings)
 
 
-def is_text(blob: Blob) -> bool:
-    """Tell whether a value is an array of strings of which at least one is a str."""
-    return blob.dtype == STRING and b"\x00" in blob.data[: _count(blob)]
-
-
-def _count(blob: Blob) -> int:
-    return math.prod(blob.shape)
-
-
-def _check_text(kinds: bytes, strings: memoryview) -> None:
-    if b"\x01" in kinds:
-        raise NotCheckpointableError(
-            "the array holds both str and bytes, which TensorFlow does not tell apart. Encode the"
-            " texts, or keep the two in two arrays"
-        )
+def _check_text(strings: memoryview) -> None:
+    """Refuse a str that UTF-8 cannot hold; together they are valid only if each of them is."""
     try:
         str(strings, "utf-8")
     except UnicodeDecodeError:

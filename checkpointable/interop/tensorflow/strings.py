@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import attrs
@@ -76,7 +77,7 @@ def decode_strings(data: memoryview, count: int, order: ByteOrder, file: str) ->
         )
     content = bytes(data[end:])
     places = [0, *ends.astype(np.int64).tolist()]
-    items = [content[a:b] for a, b in zip(places, places[1:], strict=False)]
+    items = [content[a:b] for a, b in pairwise(places)]
     return Decoded(items, mask(crc(content, crc(data[start:end], checksum))))
 
 

@@ -113,8 +113,9 @@ def what_is_wrong(
     pairs, overlap = _overlap(first[filled], (first + last)[filled])
     if pairs > MOST_BOX_PAIRS:
         raise UnsupportedFormatError(
-            f"{file}: a tensor lies in {len(starts)} slices, and seeing that no two overlap takes {pairs}"
-            f" comparisons, expected at most {MOST_BOX_PAIRS} (T-10 of docs/tensorflow-format.md)."
+            f"{file}: a tensor lies in {len(starts)} slices, and seeing that no two overlap takes"
+            f" {pairs} comparisons, expected at most {MOST_BOX_PAIRS} (T-10 of"
+            " docs/tensorflow-format.md). Save it in fewer slices."
         )
     return "slices overlap, and others are missing" if overlap else ""
 

@@ -6,12 +6,17 @@ arrays are never copied as a whole, others in pieces of 1 MiB.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.format.records import Snapshot
+from checkpointable.format.dtypes import BYTES
+from checkpointable.format.records import Blob, Snapshot
+from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY
 from checkpointable.interop.tensorflow.data_writer import Places, place_pieces, write_pieces
+from checkpointable.interop.tensorflow.entries import read_entries
+from checkpointable.interop.tensorflow.graph import GRAPH_KEY
+from checkpointable.interop.tensorflow.graph_message import graph_message, name_annotations
 from checkpointable.interop.tensorflow.manifest import (
     Manifest,
     Tensor,
@@ -19,14 +24,12 @@ from checkpointable.interop.tensorflow.manifest import (
     shape_message,
 )
 from checkpointable.interop.tensorflow.messages import message
-from checkpointable.interop.tensorflow.table import read_table
 from checkpointable.interop.tensorflow.table_writer import encode_table
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import WritableFile
 
 #: The version of bundles that TensorFlow writes (T-5).
 _PRODUCER: Final = 1
-_RESERVED: Final = ("_CHECKPOINTABLE_OBJECT_GRAPH", "_CHECKPOINTABLE_ANNOTATIONS")
 
 
 class UntokenedCommit(Protocol):
@@ -81,12 +84,12 @@ def write_tensorflow(
         for i, checksum in zip(members, written, strict=True):
             checksums[i] = checksum
     rows = _rows(manifest, places, checksums)
-    counts = []
+    counts: list[int] = []
+    path = commit.file.path
 
     def write_index(count: int) -> None:
         pieces = encode_table([(b"", _header(count)), *rows])
-        for _ in read_table(memoryview(b"".join(pieces)), commit.file.path):
-            pass  # what could not be read is never committed
+        read_entries(memoryview(b"".join(pieces)), path)  # what could not be read stays away
         commit.file.write(pieces)
         counts.append(count)
 
@@ -94,19 +97,33 @@ def write_tensorflow(
     return counts[-1]
 
 
-def _tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
-    """Yield the keys and values of a snapshot."""
-    graph = snapshot.graph
-    # Each name of a name-based checkpoint has one node, and this one value (F-45).
-    numbers = graph.attribute_values.tolist()
-    for (name, _), number in zip(graph.children(0), numbers, strict=True):
-        if name in _RESERVED:
+def _tensors(snapshot: Snapshot) -> Iterable[tuple[str, Tensor]]:
+    """Return the keys and values of a snapshot, in the order in which they are written."""
+    if snapshot.graph.is_name_based:
+        return _named_tensors(snapshot)
+    written = graph_message(snapshot)
+    return [
+        *((keyed.key, keyed.tensor) for keyed in written.tensors),
+        (ANNOTATIONS_KEY, Blob(BYTES, (), written.annotations)),
+        (GRAPH_KEY, Blob(BYTES, (), written.graph)),
+    ]
+
+
+def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and values of a name-based snapshot, and what is said beside them."""
+    # Each name has one node, and this one value (F-45).
+    numbers = snapshot.graph.attribute_values.tolist()
+    for (name, _), number in zip(snapshot.graph.children(0), numbers, strict=True):
+        if name in (GRAPH_KEY, ANNOTATIONS_KEY):
             raise NotCheckpointableError(
                 f"{name}: checkpoints in TensorFlow's format keep something else under this name."
                 " Rename the variable.",
                 path=name,
             )
         yield name, snapshot.tensors[number]
+    annotations = name_annotations(snapshot)
+    if annotations is not None:
+        yield ANNOTATIONS_KEY, Blob(BYTES, (), annotations)
 
 
 def _header(shards: int) -> bytes:

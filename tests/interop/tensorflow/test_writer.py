@@ -115,7 +115,7 @@ def test_the_files_are_those_of_tensorflow() -> None:
     """Numbers, strings and slices give the very bytes that TensorFlow writes."""
     values = {
         "ab": np.array([1, 2], np.float32),
-        "abc": np.array(["hi", ""], object),
+        "abc": np.array([b"hi", b""], object),
         "p": in_two(np.array([1, 2, 3, 4], np.int32)),
     }
     commit = written(values)
@@ -217,12 +217,14 @@ def groups(number: int) -> bytes:
     return bytes([*parts, number])
 
 
-def test_text_and_bytes_give_the_same_files() -> None:
-    """A str is stored in UTF-8."""
+def test_text_is_stored_in_utf_8_and_annotated() -> None:
+    """T-8, T-14: a str gives the bytes that its UTF-8 gives; that it was one is said beside it."""
     text = written({"s": np.array(["hé", "\0"], object)})
     data = written({"s": np.array(["hé".encode(), b"\0"], object)})
 
-    assert (text.file.data, text.shards[0].data) == (data.file.data, data.shards[0].data)
+    assert entries(text)[b"s"] == entries(data)[b"s"]
+    assert text.shards[0].data.startswith(data.shards[0].data)
+    assert {b"_CHECKPOINTABLE_ANNOTATIONS"} == entries(text).keys() - entries(data).keys()
 
 
 def test_an_empty_array_of_strings_has_a_checksum_all_the_same() -> None:
@@ -278,7 +280,7 @@ def test_nothing_to_write_gives_an_index_with_its_header() -> None:
         ("x", np.array([b"abc"]), r"no dtype S3\. .*x\.astype\(object\), or bytes\(x\)"),
         ("x", np.zeros(1, ml_dtypes.float8_e3m4), r"float8_e3m4.*astype\('float16'\)"),
         ("x", np.zeros(1, ml_dtypes.float8_e8m0fnu), "no dtype float8_e8m0fnu"),
-        ("x", np.array(["a", b"b"], object), "x: the array holds both str and bytes"),
+        ("x", np.array(["a", b"b"], object), "x: an array holds both str and bytes"),
         ("x", np.array(["\ud800"], object), "half of a surrogate pair.*Encode it to bytes"),
         ("\udc80", np.zeros(1), "the name is not valid Unicode"),
         ("_CHECKPOINTABLE_OBJECT_GRAPH", np.zeros(1), "keep something else under this name"),
