@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from checkpointable.bundle import files
-from checkpointable.bundle.opening import not_found
+from checkpointable.bundle.finding import not_found
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import LONGEST_INDEX
