@@ -416,9 +416,6 @@ def test_checkpoints_of_tensorflow_are_converted(tmp_path, sample, target):
     path = ckpt.convert(SAMPLES / sample, tmp_path / "copy", format=target, durable=False)
 
     assert not ckpt.diff(SAMPLES / sample, path)
-    assert [shape for _, shape in ckpt.list_variables(SAMPLES / sample)] == [
-        shape for _, shape in ckpt.list_variables(path)
-    ]
     assert [] == ckpt.verify(path)
 
 
