@@ -13,6 +13,7 @@ from checkpointable.errors import CorruptCheckpointError, UnsupportedFormatError
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -61,7 +62,8 @@ def fetch_values(
 
 def overwrite(target: Array, value: Any) -> None:
     """Copy a stored value into a live array, which may be of another dtype and shape."""
-    np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+    array = like_live_strings(np.asarray(value), target)
+    np.copyto(target, array.reshape(target.shape), casting="unsafe")
 
 
 def check_every_byte(source: CheckpointSource) -> None:

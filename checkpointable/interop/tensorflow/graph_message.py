@@ -61,8 +61,8 @@ class Keyed:
 
     Attributes:
         key: in the bundle.
-        tensor: an array, in slices or streamed too; a blob of dtype "string" (encoded as F-37 says), or
-            of another dtype, whose data are the one string of a scalar.
+        tensor: an array, in slices or streamed too; a blob of dtype "string" (encoded as F-37
+            says), or of another dtype, whose data are the one string of a scalar.
         number: its position among the tensors of the snapshot; -1 for a plain value, which stands
             elsewhere there.
     """
