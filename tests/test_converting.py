@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 
 import checkpointable as ckpt
+from checkpointable.interop.tensorflow.table import read_table
+from checkpointable.interop.tensorflow.table_writer import encode_table
 from tests.test_round_trip import build, graphs
 
 MIB = 1 << 20
@@ -425,6 +429,75 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
         ckpt.convert(SAMPLES / "large_name_keys/bytes", tmp_path / "copy")
 
     assert {} == files(tmp_path, "")
+
+
+def edited(path: str, edit: Callable[[dict[bytes, bytes]], None]) -> str:
+    """Change the keys and values in the index of a TensorFlow checkpoint."""
+    index = Path(f"{path}.index")
+    rows = dict(read_table(memoryview(index.read_bytes()), str(index)))
+    edit(rows)
+    index.write_bytes(b"".join(encode_table(sorted(rows.items()))))
+    return path
+
+
+def small(path: Path) -> str:
+    """Write a TensorFlow checkpoint of two variables."""
+    checkpoint = ckpt.Checkpoint(a=ckpt.Variable([1.0, 2.0]), b=ckpt.Variable([3]))
+    return checkpoint.write(path, format="tensorflow", durable=False)
+
+
+def test_what_cannot_be_interpreted_is_named(tmp_path):
+    """A value that the graph names and the files lack is left out, and a warning says which."""
+
+    def drop(rows: dict[bytes, bytes]) -> None:
+        del rows[b"a/.ATTRIBUTES/VARIABLE_VALUE"], rows[b"_CHECKPOINTABLE_ANNOTATIONS"]
+
+    path = edited(small(tmp_path / "t"), drop)
+    with pytest.warns(ckpt.CheckpointWarning, match=r"Left out: a: .*VARIABLE_VALUE"):
+        copy = ckpt.convert(path, tmp_path / "copy")
+
+    assert [3] == ckpt.load(copy)["b"].tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_that_the_graph_does_not_name_is_named(tmp_path):
+    """Where warnings are errors, nothing was written yet."""
+
+    def add(rows: dict[bytes, bytes]) -> None:
+        rows[b"extra"] = rows[b"b/.ATTRIBUTES/VARIABLE_VALUE"]
+
+    path = edited(small(tmp_path / "t"), add)
+    with pytest.raises(ckpt.CheckpointWarning, match=r"1 of its tensors.* extra"):
+        ckpt.convert(path, tmp_path / "out" / "copy")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_checksums_is_converted_with_a_warning(tmp_path):
+    """What a model hub offers becomes a checkpoint; that nothing vouches for it is said."""
+    arrays = {"layer.w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.int64([1])}
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.warns(ckpt.CheckpointWarning, match="checksum"):
+        copy = ckpt.convert(tmp_path / "model.safetensors", tmp_path / "copy")
+
+    assert [] == ckpt.verify(copy)
+    with ckpt.load_checkpoint(copy) as reader:
+        assert equal(arrays["layer.w"], reader["layer/w"].numpy())
+
+
+@pytest.mark.parametrize("source", ["tensorflow", "safetensors"])
+def test_damage_in_any_format_gives_no_checkpoint(tmp_path, portable, source):
+    """One flipped bit in the data is found, and nothing is left of the copy."""
+    path = ckpt.convert(portable / source, tmp_path / "source" / "ckpt", format=source)
+    data = max((tmp_path / "source").iterdir(), key=lambda file: file.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ckpt.CorruptCheckpointError):
+        ckpt.convert(path, tmp_path / "out" / "copy")
+
+    assert {} == files(tmp_path / "out", "")
 
 
 PREPARE = textwrap.dedent("""
