@@ -69,8 +69,8 @@ class Campaign:
 
 def read_all(path: Path) -> Any:
     """Return the content of a checkpoint as bytes by key, read in every way there is."""
-    ckpt.load(path)
     with warnings.catch_warnings(action="ignore", category=ckpt.CheckpointWarning):
+        ckpt.load(path)
         status = ckpt.Checkpoint().read(path).expect_partial()
         str(status.report())
         del status
