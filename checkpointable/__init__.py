@@ -7,6 +7,7 @@ from checkpointable.adapters.standard import register_standard_adapters
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.comparing import CheckpointView, ViewDifference, diff
 from checkpointable.comparison.difference import ChangedValue, Difference, MovedValue, ValueSummary
+from checkpointable.converting import convert
 from checkpointable.directory.checkpoint_state import (
     get_checkpoint_state,
     update_checkpoint_state,
@@ -138,6 +139,7 @@ __all__ = [
     "ViewDifference",
     "checkpoint_exists",
     "checkpoints_iterator",
+    "convert",
     "diff",
     "export_meta_graph",
     "get_checkpoint_mtimes",

@@ -19,9 +19,10 @@ class ChunkWriter:
 
     What `add` gets is gathered and written in batches; the caller may not change it before the
     next `cut`. `cut` ends the chunk, `write_large` writes chunks of its own without copying.
+    Without a file nothing is written, and the table is all.
     """
 
-    def __init__(self, file: WritableFile) -> None:
+    def __init__(self, file: WritableFile | None) -> None:
         self._file = file
         self._pending: list[Any] = []
         self._length = 0
@@ -67,4 +68,5 @@ class ChunkWriter:
             chunk = view[start : start + CHUNK]
             self._lengths.append(len(chunk))
             self._digests.append(digest(chunk))
-        self._file.write([view])
+        if self._file is not None:
+            self._file.write([view])

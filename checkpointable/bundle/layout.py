@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from checkpointable.format.dtypes import UNSIZED, alignment, dtype_name, item_size
 from checkpointable.format.limits import ALIGNMENT, MOST_SHARDS
-from checkpointable.format.records import Blob, Divided
-from checkpointable.format.tables import TensorTable
+from checkpointable.format.records import Blob, Divided, Streamed
+from checkpointable.format.tables import Placement, TensorTable
 
-#: What is written in one place: a tensor, or a slice of one.
-Piece = npt.NDArray[Any] | Blob
-Tensor = Piece | Divided
+#: What is written in one place: a tensor, or a slice of one. Packed, what is divided is in one too.
+Piece = npt.NDArray[Any] | Blob | Divided | Streamed
+Tensor = Piece
 
 
 @attrs.frozen(eq=False)
@@ -62,36 +62,44 @@ class _Dtype:
 
 
 def plan_layout(
-    tensors: Sequence[Tensor], max_shard_bytes: int | None, groups: Sequence[int] = ()
+    tensors: Sequence[Tensor],
+    max_shard_bytes: int | None,
+    groups: Sequence[int] = (),
+    placement: Placement = Placement.ALIGNED,
 ) -> Layout:
     """Plan the shards of a checkpoint: pieces in order, a new shard before one grows too large.
+
+    Packed, those of the largest items come first, so that each lies at a multiple of its own.
 
     Args:
         tensors: what is written.
         max_shard_bytes: how large a shard may grow.
         groups: for each piece a number; pieces of different numbers share no shard. By default
             all may.
+        placement: how the pieces of a shard follow one another.
 
     Raises:
         NotCheckpointableError: an array has a dtype that cannot be stored.
         ValueError: there would be more than 99,999 shards.
     """
-    pieces = _pieces(tensors)
+    is_packed = placement is Placement.PACKED
+    pieces = tensors if is_packed else _pieces(tensors)
     names: dict[str, int] = {}
     known: dict[Any, _Dtype] = {}
-    numbers: list[int] = []
+    numbers = [0] * len(pieces)
     shards: list[ShardLayout] = []
     growing: dict[int, ShardLayout] = {}
     ends: dict[int, int] = {}
-    for i, piece in enumerate(pieces):
+    for i in _by_item_size(pieces) if is_packed else range(len(pieces)):
+        piece = pieces[i]
         dtype = known.get(piece.dtype)
         if dtype is None:
             dtype = known[piece.dtype] = _describe(piece.dtype, names)
-        numbers.append(dtype.number)
+        numbers[i] = dtype.number
         length = len(piece.data) if isinstance(piece, Blob) else piece.nbytes
         if not length:
             continue
-        align = ALIGNMENT if length >= ALIGNMENT else dtype.alignment
+        align = 1 if is_packed else ALIGNMENT if length >= ALIGNMENT else dtype.alignment
         group = groups[i] if groups else 0
         shard = growing.get(group)
         offset = -(-ends.get(group, 0) // align) * align
@@ -108,7 +116,14 @@ def plan_layout(
             f"max_shard_bytes={max_shard_bytes} gives {len(shards)} shards, expected at most"
             f" {MOST_SHARDS}. Choose larger shards."
         )
-    return Layout(_table(tensors, list(names), numbers, shards), pieces, shards)
+    divided = [] if is_packed else [t for t in tensors if isinstance(t, Divided)]
+    return Layout(_table(tensors, list(names), numbers, shards, divided), pieces, shards)
+
+
+def _by_item_size(pieces: Sequence[Piece]) -> list[int]:
+    """Return the numbers of pieces, those of the largest items first."""
+    sizes = [1 if isinstance(piece, Blob) else piece.dtype.itemsize for piece in pieces]
+    return sorted(range(len(pieces)), key=sizes.__getitem__, reverse=True)
 
 
 def _pieces(tensors: Sequence[Tensor]) -> Sequence[Piece]:
@@ -129,14 +144,17 @@ def _describe(dtype: np.dtype[Any] | str, names: dict[str, int]) -> _Dtype:
 
 
 def _table(
-    tensors: Sequence[Tensor], names: list[str], numbers: list[int], shards: list[ShardLayout]
+    tensors: Sequence[Tensor],
+    names: list[str],
+    numbers: list[int],
+    shards: list[ShardLayout],
+    divided: Sequence[Divided],
 ) -> TensorTable:
     """Return what the index says of the tensors; `numbers` has the dtype of every piece."""
     shapes = [tensor.shape for tensor in tensors]
-    divided = [tensor for tensor in tensors if isinstance(tensor, Divided)]
-    counts = np.array(
-        [len(t.slices) if isinstance(t, Divided) else 1 for t in tensors], dtype=np.int64
-    )
+    counts = np.ones(len(tensors), dtype=np.int64)
+    if divided:
+        counts[:] = [len(t.slices) if isinstance(t, Divided) else 1 for t in tensors]
     firsts = np.cumsum(counts) - counts
     order = np.argsort([piece for shard in shards for piece in shard.pieces])
     has_bytes = np.zeros(len(numbers), dtype=np.uint32)

@@ -35,6 +35,7 @@ class OpenBundle:
         status: what the storage said of that file when it was opened.
         index: what it says.
         shards: the open shards; in the one-file form that very file.
+        beside: files that could be replaced by others while the index stays.
     """
 
     path: str
@@ -42,6 +43,7 @@ class OpenBundle:
     status: FileStatus
     index: Index
     shards: Sequence[ReadableFile]
+    beside: Sequence[ReadableFile] = ()
 
     def close(self) -> None:
         """Close the files."""

@@ -35,11 +35,25 @@ def open_bundle_source(storage: Storage, found: Found) -> CheckpointSource:
 
 @final
 class BundleSource(CheckpointSource):
-    """An open checkpoint in the native format. Thread-safe; a reader holds up `close`."""
+    """An open checkpoint with an index, in the native format or another one that has such.
 
-    def __init__(self, storage: Storage, bundle: OpenBundle) -> None:
+    Thread-safe; a reader holds up `close`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        bundle: OpenBundle,
+        *,
+        format_name: str = "native",
+        keys: Mapping[str, int] | None = None,
+        names: Mapping[str, tuple[int, ...]] | None = None,
+        caveat: Finding | None = None,
+    ) -> None:
         self.path = bundle.path
-        self.format = "native"
+        self.format = format_name
+        self.keys = keys
+        self.unverified = "" if caveat is None else caveat.message
         self.graph = None if bundle.index.graph.is_name_based else bundle.index.graph
         self.tensors: Sequence[TensorInfo] = bundle.index.tensors.infos
         self._storage = storage
@@ -47,7 +61,8 @@ class BundleSource(CheckpointSource):
         self._contents = BundleContents(bundle.index, bundle.index_path, bundle.shards)
         self._life = Lifetime(bundle.path, bundle.close)
         self._metadata: Mapping[str, Any] | None = None
-        self._names: Mapping[str, tuple[int, ...]] | None = None
+        self._names = names
+        self._caveat = caveat
 
     @property
     def names(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]
@@ -97,11 +112,14 @@ class BundleSource(CheckpointSource):
         """Read every byte of the open files and return what is wrong."""
         with self._life.reading():
             files = dict(enumerate(self._bundle.shards))
-            return verify_files(self._bundle.index, self._bundle.index_path, files)
+            findings = verify_files(self._bundle.index, self._bundle.index_path, files)
+        return findings if self._caveat is None else [*findings, self._caveat]
 
     def unchanged(self) -> bool:
         """Tell whether the path still leads to this very checkpoint."""
-        return self._storage.status(self._bundle.index_path) == self._bundle.status
+        beside = ((file.path, file.status) for file in self._bundle.beside)
+        places = ((self._bundle.index_path, self._bundle.status), *beside)
+        return all(self._storage.status(path) == status for path, status in places)
 
     def close(self) -> None:
         """Close the files, once the reads in progress have ended."""

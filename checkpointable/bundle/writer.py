@@ -1,12 +1,13 @@
 """Writes a checkpoint in the native format: shards first, then the index that names them.
 
 The order of files and their durability are the commit's (`bundle/commit.py`); the layout of bytes
-is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB.
+is here. Memory: contiguous arrays are never copied as a whole, others in pieces of 1 MiB; what is
+streamed is in memory one block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,12 +25,12 @@ from checkpointable.bundle.layout import Piece, ShardLayout, plan_layout
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.limits import LONGEST_METADATA, OWN_CHUNKS
-from checkpointable.format.records import Blob, Snapshot
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.single import encode_footer
 from checkpointable.format.tables import ShardTable, shard_token
 from checkpointable.format.values import encode_value
 from checkpointable.options import SaveOptions
-from checkpointable.storage.base import WritableFile
+from checkpointable.storage.base import Buffer, WritableFile
 
 
 class BundleCommit(Protocol):
@@ -72,17 +73,17 @@ def write_bundle(
         ValueError: `max_shard_bytes` is too small.
         StorageError: the storage failed.
     """
-    metadata = _encode_metadata(snapshot.metadata)
+    metadata = encode_metadata(snapshot.metadata)
     single = options.single_file
     limit, groups = (None, ()) if single else (options.max_shard_bytes, groups)
     layout = plan_layout(snapshot.tensors, limit, groups)
     written = []
     for i, shard in enumerate(layout.shards):
         file = commit.file if single else commit.create_shard(i)
-        written.append(_write_shard(file, shard, layout.pieces))
+        written.append(write_shard(file, shard, layout.pieces))
         if not single:
             commit.seal_shard(i)
-    shards = _shard_table(written)
+    shards = shard_table(written)
     index = Index(snapshot.graph, layout.table, shards, snapshot.inline, metadata)
     frames = encode_index(index)
     decode_index(b"".join(frames), commit.file.path)  # what could not be read is never committed
@@ -94,7 +95,13 @@ def write_bundle(
     return len(layout.shards)
 
 
-def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """Return metadata as an index holds them.
+
+    Raises:
+        NotCheckpointableError: they are too long, have another key than a text, or a value that
+            is not plain.
+    """
     for name in metadata:
         if type(name) is not str:
             raise NotCheckpointableError(
@@ -109,8 +116,14 @@ def _encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     return encoded
 
 
-def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]) -> ChunkWriter:
-    """Write the pieces of one shard, zeros between them."""
+def write_shard(
+    file: WritableFile | None, shard: ShardLayout, pieces: Sequence[Piece]
+) -> ChunkWriter:
+    """Write the pieces of one shard, zeros between them; without a file, only look at them.
+
+    Returns:
+        what wrote it, and knows lengths and checksums of the chunks.
+    """
     chunks = ChunkWriter(file)
     position = 0
     rows = zip(shard.pieces, shard.offsets, shard.lengths, strict=True)
@@ -122,6 +135,11 @@ def _write_shard(file: WritableFile, shard: ShardLayout, pieces: Sequence[Piece]
         if isinstance(tensor, Blob):
             _write_blob(chunks, tensor.data)
             continue
+        if isinstance(tensor, Streamed):
+            _write_blocks(chunks, tensor.blocks(), apart=length >= OWN_CHUNKS)
+            continue
+        if isinstance(tensor, Divided):
+            tensor = np.asarray(tensor)
         if length >= OWN_CHUNKS:
             _write_large(chunks, tensor)
         elif tensor.flags.c_contiguous and is_buffer(tensor.dtype):
@@ -144,13 +162,21 @@ def _write_large(chunks: ChunkWriter, array: npt.NDArray[Any]) -> None:
     if lies_as_stored(array):
         chunks.write_large(as_bytes(array).data)
         return
-    chunks.cut()
-    for block in blocks(array):
+    _write_blocks(chunks, blocks(array), apart=True)
+
+
+def _write_blocks(chunks: ChunkWriter, pieces: Iterable[Buffer], *, apart: bool) -> None:
+    """Write the bytes of a tensor that come in pieces; `apart`: in chunks of its own."""
+    if apart:
+        chunks.cut()
+    for block in pieces:
         chunks.add(block, len(block))
-    chunks.cut()
+    if apart:
+        chunks.cut()
 
 
-def _shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+def shard_table(written: Sequence[ChunkWriter]) -> ShardTable:
+    """Return tokens and checksums of the shards that were written."""
     lengths = [chunks.chunk_lengths for chunks in written]
     digests = [chunks.chunk_digests for chunks in written]
     return ShardTable(

@@ -22,11 +22,11 @@ from checkpointable.format.dtypes import (
     stored_dtype,
 )
 from checkpointable.format.frame import digest
+from checkpointable.format.name_graph import graph_of_names
 from checkpointable.format.records import Blob, ObjectGraph, Snapshot, TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
-from checkpointable.graph.named import graph_of_names
 
 #: A value in the one form that is compared: a C-contiguous little-endian array, or bytes.
 Content = npt.NDArray[Any] | bytes
@@ -89,8 +89,7 @@ def content_digest(content: Content) -> bytes:
 
 
 def _stored_info(source: CheckpointSource, number: int) -> TensorInfo | None:
-    is_plain = number >= len(source.tensors) or source.tensors[number].dtype == PYTHON
-    return None if is_plain else source.tensors[number]
+    return None if source.is_plain(number) else source.tensors[number]
 
 
 def _stored_contents(source: CheckpointSource, numbers: Iterable[int]) -> Iterator[Content]:
@@ -129,7 +128,7 @@ def _read_unsized(source: CheckpointSource, number: int) -> bytes:
 
 
 def _is_sized(source: CheckpointSource, number: int) -> bool:
-    return number < len(source.tensors) and source.tensors[number].dtype not in UNSIZED
+    return not source.is_plain(number) and source.tensors[number].dtype not in UNSIZED
 
 
 def _length(source: CheckpointSource, number: int) -> int:

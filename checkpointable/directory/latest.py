@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from checkpointable.bundle import files
+from checkpointable.directory.folders import model_in
 from checkpointable.directory.numbers import (
     NOT_THE_FILES_FAULT,
     Candidate,
@@ -111,7 +112,8 @@ def checkpoint_exists(checkpoint_prefix: PathLike, *, storage: Storage = LOCAL) 
     """Tell whether there is a checkpoint at a prefix, with the right index and file lengths.
 
     A sharded pattern `PREFIX-?????-of-NNNNN` means its prefix. Of a checkpoint in a format that
-    this version does not open, only the presence of its index is checked.
+    this version does not open, or not without a package that is missing, only the presence of its
+    index is checked.
 
     Raises:
         StorageError: files cannot be opened for a reason that has nothing to do with them.
@@ -120,10 +122,10 @@ def checkpoint_exists(checkpoint_prefix: PathLike, *, storage: Storage = LOCAL) 
         >>> checkpoint_exists("/no/such/directory/ckpt")
         False
     """
-    path = files.without_pattern(path_text(checkpoint_prefix))
+    path = path_text(checkpoint_prefix)
     error = _why_not(storage, path)
-    if isinstance(error, (UnsupportedFormatError, CheckpointNotFoundError)):
-        return commit_status(storage, path) is not None
+    if isinstance(error, UnsupportedFormatError):
+        return commit_status(storage, files.without_pattern(path)) is not None
     return error is None
 
 
@@ -150,22 +152,25 @@ def get_checkpoint_mtimes(
 
 
 def resolve(path: PathLike, *, storage: Storage = LOCAL) -> str:
-    """Return the prefix that a path means: of a directory, its newest checkpoint.
+    """Return the prefix that a path means: of a directory, its newest checkpoint or its model.
 
-    A sharded pattern means its prefix. Any other path is returned as it is; whether there is a
-    checkpoint is found when it is opened.
+    A sharded pattern means its prefix, if there is a checkpoint; else the parts that it speaks of.
+    Any other path is returned as it is; whether there is a checkpoint is found when it is opened.
 
     Raises:
-        CheckpointNotFoundError: the directory holds no checkpoint.
+        CheckpointNotFoundError: the directory holds no checkpoint, or it is not clear which.
         StorageError: the path cannot be looked at.
     """
-    text = files.without_pattern(path_text(path))
-    if storage.status(files.index_file(text)) is not None or not _is_directory(storage, text):
-        return text
-    newest = latest_checkpoint(text, storage=storage)
+    text = path_text(path)
+    prefix = files.without_pattern(text)
+    if any(storage.status(commit_file) for commit_file in files.commit_files(prefix)[:-1]):
+        return prefix
+    if not _is_directory(storage, prefix):
+        return prefix if storage.status(prefix) is not None else text
+    newest = model_in(storage, prefix) or latest_checkpoint(prefix, storage=storage)
     if newest is None:
         raise CheckpointNotFoundError(
-            f"{text}: there is no checkpoint in this directory, or none whose files are whole."
+            f"{prefix}: there is no checkpoint in this directory, or none whose files are whole."
             " Give the prefix of a checkpoint, or the directory in which they are saved."
         )
     return newest
@@ -181,13 +186,13 @@ def open_resolved(path: PathLike, *, storage: Storage = LOCAL) -> CheckpointSour
         CheckpointNotFoundError, StorageError: as `resolve`, or there is no checkpoint.
         CorruptCheckpointError, UnsupportedFormatError: as `open_checkpoint`.
     """
-    given = files.without_pattern(path_text(path))
+    given = path_text(path)
     for _ in range(_ATTEMPTS):
         prefix = resolve(given, storage=storage)
         try:
             return open_checkpoint(storage, prefix)
         except CheckpointNotFoundError:
-            if prefix == given:
+            if not _is_directory(storage, given):
                 raise
     raise CheckpointNotFoundError(f"{given}: its newest checkpoint is removed again and again.")
 

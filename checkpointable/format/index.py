@@ -37,7 +37,7 @@ from checkpointable.format.limits import (
     MINIMUM_READER,
 )
 from checkpointable.format.records import NOTHING, Column, ObjectGraph
-from checkpointable.format.tables import ShardTable, TensorTable, edges_of
+from checkpointable.format.tables import Placement, ShardTable, TensorTable, edges_of
 from checkpointable.version import VERSION
 
 _HEADER: Final = 0
@@ -148,12 +148,15 @@ def encode_index(index: Index) -> list[bytes]:
     return [MAGIC, *frames, encode_frame(end, len(frames))]
 
 
-def decode_index(data: bytes | memoryview, file: str) -> Index:
+def decode_index(
+    data: bytes | memoryview, file: str, placement: Placement = Placement.ALIGNED
+) -> Index:
     """Return what an index says, every rule of it checked.
 
     Args:
         data: the whole index.
         file: its name, for messages.
+        placement: how the extents of its shards must follow one another.
 
     Raises:
         CorruptCheckpointError: it breaks a rule of the format.
@@ -175,7 +178,7 @@ def decode_index(data: bytes | memoryview, file: str) -> Index:
         chunk_digests=columns["chunk_digests"].tobytes(),
     )
     tensor_rules.check_shards(shards, file)
-    tensor_rules.check_tensors(tensors, shards, file)
+    tensor_rules.check_tensors(tensors, shards, file, placement)
     inline = _read_inline(columns, file)
     graph_rules.check_graph(graph, columns["name_lengths"], file)
     graph_rules.check_values(graph, tensors, len(inline), file)

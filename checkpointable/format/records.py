@@ -7,7 +7,7 @@ Nothing here knows bytes (`format/index.py` does) or live objects (`graph/` does
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, Final
@@ -133,12 +133,47 @@ class Divided:
     starts: Sequence[tuple[int, ...]]
     slices: Sequence[npt.NDArray[Any]]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the whole."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for start, part in zip(self.starts, self.slices, strict=True):
             place = tuple(slice(n, n + size) for n, size in zip(start, part.shape, strict=True))
             whole[place] = part
         return whole
+
+
+@attrs.frozen(slots=True, eq=False)
+class Streamed:
+    """A tensor that is read while it is written, so that it is never in memory as a whole.
+
+    Whoever writes it takes the blocks one after the other and lets go of each before it asks for
+    the next. It may ask for all of them again, to hash them first.
+
+    Attributes:
+        dtype: of every element; its items are of fixed size.
+        shape: of the whole.
+        blocks: returns an iterator over the bytes, in C order and little-endian, together `nbytes`
+            of them: flat buffers of at most a few MiB, none of which changes later. What it raises
+            ends the save. A later call gives the same bytes again.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    blocks: Callable[[], Iterator[memoryview]]
+
+    @property
+    def nbytes(self) -> int:
+        """The length of the tensor in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        data = np.frombuffer(b"".join(self.blocks()), np.uint8)
+        whole = data.view(self.dtype.newbyteorder("<")).reshape(self.shape)
+        return whole.astype(self.dtype if dtype is None else dtype, copy=False)
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -293,14 +328,14 @@ class Snapshot:
 
     Attributes:
         graph: nodes, edges and attributes.
-        tensors: arrays of any byte order and stride, blobs, or arrays in slices;
-            `Attribute.value` counts them.
+        tensors: arrays of any byte order and stride, blobs, arrays in slices, or tensors that are
+            read meanwhile; `Attribute.value` counts them.
         inline: encoded Python values of at most 4 KiB, numbered after the tensors.
         metadata: names and plain values.
     """
 
     graph: ObjectGraph
-    tensors: Sequence[npt.NDArray[Any] | Blob | Divided]
+    tensors: Sequence[npt.NDArray[Any] | Blob | Divided | Streamed]
     inline: Sequence[bytes]
     metadata: Mapping[str, Any]
 

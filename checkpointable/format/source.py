@@ -6,13 +6,15 @@ Every format on disk has one implementation; nothing above knows which it speaks
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
 import numpy.typing as npt
 
-from checkpointable.format.records import ObjectGraph, TensorInfo
+from checkpointable.format.dtypes import PYTHON
+from checkpointable.format.records import AttributeKind, ObjectGraph, TensorInfo
 
 Array = npt.NDArray[Any]
 
@@ -73,6 +75,8 @@ class CheckpointSource(ABC):
     #: The numbers of the tensors by the keys that the files themselves have for them; `None` where
     #: keys follow from the graph, or from the names, alone.
     keys: Mapping[str, int] | None = None
+    #: The numbers of the tensors that hold `None` or an empty container, encoded as plain values.
+    empty: Collection[int] = ()
     #: What the checkpoint holds at nodes of its graph that cannot be interpreted.
     unclear: Sequence[Unclear] = ()
     #: Why what is read cannot be verified; "" where it can, and then it is.
@@ -109,9 +113,24 @@ class CheckpointSource(ABC):
     def read_slice(self, number: int, index: Any) -> Array:
         """Return a part of one tensor (basic indexing), reading only the chunks that it needs."""
 
+    def is_plain(self, number: int) -> bool:
+        """Tell whether a number is that of a plain Python value."""
+        if number >= len(self.tensors) or self.tensors[number].dtype == PYTHON:
+            return True
+        # Where the files have keys of their own, a plain value may be any scalar.
+        return self.keys is not None and number in self._plain_scalars
+
+    @cached_property
+    def _plain_scalars(self) -> frozenset[int]:
+        graph = self.graph
+        if graph is None:
+            return frozenset()
+        plain = graph.attribute_kinds == AttributeKind.PYTHON
+        return frozenset(graph.attribute_values[plain].tolist())
+
     @abstractmethod
     def value(self, number: int) -> Any:
-        """Return the Python value of that number: inline, or a tensor of dtype python or bytes.
+        """Return the Python value of that number, see `is_plain`, or the bytes of a state.
 
         Inline values are at hand even once the source is closed.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,21 @@ import numpy as np
 import xxhash
 
 from checkpointable.format.dtypes import item_size
+from checkpointable.format.limits import ALIGNMENT
 from checkpointable.format.records import Column, TensorInfo
+
+
+class Placement(Enum):
+    """How the extents of a shard follow one another."""
+
+    ALIGNED = "aligned"  #: each at a multiple of its alignment (F-29)
+    PACKED = "packed"  #: without a byte between them, the largest items first (S-9)
+
+    def alignment(self, lengths: Column, item_alignments: Column) -> Column:
+        """Return to what multiples extents are aligned, given lengths and those of their dtypes."""
+        if self is Placement.PACKED:
+            return np.ones_like(lengths)
+        return np.where(lengths >= ALIGNMENT, lengths.dtype.type(ALIGNMENT), item_alignments)
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -74,7 +89,7 @@ class ShardTable:
         tokens: 16 hexadecimal digits per shard, part of its file name.
         chunk_counts: uint32 per shard.
         chunk_lengths: uint32 per chunk, in bytes, those of shard 0 first.
-        chunk_digests: 16 bytes per chunk, joined.
+        chunk_digests: 16 bytes per chunk, joined; none where the files have no checksums.
     """
 
     tokens: Sequence[str]

@@ -12,7 +12,6 @@ from checkpointable.format import dtypes
 from checkpointable.format.boxes import check_boxes
 from checkpointable.format.frame import corrupt
 from checkpointable.format.limits import (
-    ALIGNMENT,
     CHUNK,
     MOST_DIMENSIONS,
     MOST_SHARDS,
@@ -20,7 +19,7 @@ from checkpointable.format.limits import (
     TENSOR_BYTES,
 )
 from checkpointable.format.records import Column
-from checkpointable.format.tables import ShardTable, TensorTable, shard_token
+from checkpointable.format.tables import Placement, ShardTable, TensorTable, shard_token
 
 #: Products of floats below this are exact enough to know that the product of the integers fits.
 _SURELY_FITS: Final = 2.0**52
@@ -90,7 +89,9 @@ def check_shards(shards: ShardTable, file: str) -> None:
             )
 
 
-def check_tensors(tensors: TensorTable, shards: ShardTable, file: str) -> None:
+def check_tensors(
+    tensors: TensorTable, shards: ShardTable, file: str, placement: Placement
+) -> None:
     """Check shapes, extents and places (F-26 to F-31)."""
     ranks = tensors.ranks
     if int(ranks.max(initial=0)) > MOST_DIMENSIONS:
@@ -112,7 +113,7 @@ def check_tensors(tensors: TensorTable, shards: ShardTable, file: str) -> None:
             )
     elements = _elements(tensors, file)
     _check_extents(tensors, elements, file)
-    _check_places(tensors, shards, file)
+    _check_places(tensors, shards, file, placement)
     check_boxes(tensors, file)
 
 
@@ -173,7 +174,9 @@ def _check_extents(tensors: TensorTable, elements: Column, file: str) -> None:
         raise corrupt(file, "F-28", "a tensor that cannot be divided has several extents")
 
 
-def _check_places(tensors: TensorTable, shards: ShardTable, file: str) -> None:
+def _check_places(
+    tensors: TensorTable, shards: ShardTable, file: str, placement: Placement
+) -> None:
     """Check that the extents lie in the shards without overlap or hole (F-29, F-31)."""
     where, offsets, lengths = (
         tensors.extent_shards,
@@ -197,7 +200,7 @@ def _check_places(tensors: TensorTable, shards: ShardTable, file: str) -> None:
     where, offsets, lengths = where[order], offsets[order], lengths[order]
     small = np.array([dtypes.alignment(name) for name in tensors.dtypes], dtype=np.uint64)
     owners = np.repeat(tensors.dtype_numbers, tensors.extent_counts)[order]
-    align = np.where(lengths >= ALIGNMENT, np.uint64(ALIGNMENT), small[owners] if len(small) else 0)
+    align = placement.alignment(lengths, small[owners] if len(small) else lengths)
     first = np.ones(len(where), dtype=bool)
     first[1:] = where[1:] != where[:-1]
     before = np.zeros(len(where), dtype=np.uint64)

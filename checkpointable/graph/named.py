@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.format.records import (
-    NOTHING,
-    AttributeKind,
-    Blob,
-    Divided,
-    NodeKind,
-    ObjectGraph,
-    Snapshot,
-)
+from checkpointable.format.name_graph import table_of_names
+from checkpointable.format.records import Blob, Divided, Snapshot, Streamed
 from checkpointable.format.strings import encode_strings
-from checkpointable.names import MAX_LOCAL_NAME, VARIABLE_VALUE, shorten
+from checkpointable.names import MAX_LOCAL_NAME, shorten
 from checkpointable.trackable.arrays import array_refusal
 
 Array = npt.NDArray[Any]
 
 
 def named_snapshot(
-    values: Mapping[str, Array | Divided], metadata: Mapping[str, Any] | None = None
+    values: Mapping[str, Array | Divided | Streamed | Blob],
+    metadata: Mapping[str, Any] | None = None,
 ) -> Snapshot:
     """Write down what a save of a name-based checkpoint writes.
 
     Args:
-        values: arrays by their names; they are referred to, not copied.
+        values: arrays by their names, or what else a snapshot may hold; they are referred to, not
+            copied.
         metadata: names and plain values to store beside them.
 
     Raises:
         NotCheckpointableError: a name or an array cannot be stored.
     """
     tensors = [_tensor(name, value) for name, value in values.items()]
-    leaves = _Node(children={name: _Node(value=i) for i, name in enumerate(values)})
-    return Snapshot(_graph(leaves, NodeKind.NAMES), tensors, [], dict(metadata or {}))
+    return Snapshot(table_of_names(values), tensors, [], dict(metadata or {}))
 
 
 def divided(
@@ -86,68 +78,17 @@ def divided(
     return Divided(shape, dtype, [start for start, _ in given], [a for _, a in given])
 
 
-def graph_of_names(names: Mapping[str, int]) -> ObjectGraph:
-    """Return the graph that names would be as paths, such as `layer/w`; values by their number."""
-    root = _Node()
-    for name, number in names.items():
-        node = root
-        for part in name.split("/"):
-            node = node.children.setdefault(part, _Node())
-        node.value = number
-    return _graph(root, NodeKind.OBJECT)
-
-
-@attrs.define(eq=False, slots=True)
-class _Node:
-    """A node of a graph that is being made: the number of its value, and its children."""
-
-    value: int | None = None
-    children: dict[str, _Node] = attrs.field(factory=dict)
-
-
-def _graph(root: _Node, kind: NodeKind) -> ObjectGraph:
-    """Return a tree as a graph, its nodes numbered breadth-first."""
-    names: dict[str, int] = {}
-    nodes = [root]
-    queue = deque(nodes)
-    child_nodes: list[int] = []
-    child_names: list[int] = []
-    values: list[int] = []
-    while queue:
-        node = queue.popleft()
-        for name, child in node.children.items():
-            child_nodes.append(len(nodes))
-            child_names.append(names.setdefault(name, len(names)))
-            nodes.append(child)
-            queue.append(child)
-    attributes = [node.value for node in nodes if node.value is not None]
-    own = names.setdefault(VARIABLE_VALUE, len(names)) if attributes else 0
-    kinds = [NodeKind.OBJECT if n.children else NodeKind.VALUE for n in nodes]
-    values = [int(value) for value in attributes]
-    return ObjectGraph(
-        names=list(names),
-        kinds=np.array([kind, *kinds[1:]], np.uint8),
-        labels=_filled(len(nodes), NOTHING),
-        child_counts=_column([len(node.children) for node in nodes]),
-        attribute_counts=_column([node.value is not None for node in nodes]),
-        child_nodes=_column(child_nodes),
-        child_names=_column(child_names),
-        key_kinds=np.zeros(len(child_nodes), np.uint8),
-        attribute_names=_filled(len(values), own),
-        attribute_kinds=np.full(len(values), AttributeKind.ARRAY, np.uint8),
-        attribute_values=_column(values),
-        attribute_full_names=_filled(len(values), NOTHING),
-        slots=_column([]),
-    )
-
-
-def _tensor(name: str, value: Array | Divided) -> Array | Blob | Divided:
+def _tensor(
+    name: str, value: Array | Divided | Streamed | Blob
+) -> Array | Blob | Divided | Streamed:
     """Return an array as it is stored, having checked that it and its name can be."""
     if not name or len(name.encode("utf-8", "surrogatepass")) > MAX_LOCAL_NAME:
         raise NotCheckpointableError(
             f"the name {shorten(name)!r} is empty or too long, expected 1 to {MAX_LOCAL_NAME:,}"
             " bytes. Rename the variable, or give it under another name."
         )
+    if isinstance(value, Streamed | Blob):
+        return value
     first = value.slices[0] if isinstance(value, Divided) else value
     reason = array_refusal(first)
     if reason is not None:
@@ -164,11 +105,3 @@ def _overlap(boxes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> bool:
         for i, one in enumerate(boxes)
         for other in boxes[:i]
     )
-
-
-def _filled(count: int, value: int) -> npt.NDArray[Any]:
-    return np.full(count, value, np.uint32)
-
-
-def _column(numbers: Sequence[int]) -> npt.NDArray[Any]:
-    return np.array(numbers, np.uint32)

@@ -71,16 +71,7 @@ def open_checkpoint(storage: Storage, path: str) -> CheckpointSource:
         UnsupportedFormatError: it is of an unknown format or of a newer version.
         StorageError: the storage failed.
     """
-
-    def open_found(found: Found) -> CheckpointSource | None:
-        source = _open(storage, found)
-        # D-4: shards without token may be named by one index and by the next but one.
-        if found.content is Content.TABLE and not found.is_in_place(storage):
-            source.close()
-            return None
-        return source
-
-    return _settled(storage, path, open_found)
+    return _settled(storage, path, lambda found: _open(storage, found))
 
 
 def summarize(storage: Storage, path: str) -> Summary:

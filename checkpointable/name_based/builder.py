@@ -185,6 +185,11 @@ class RestoreAction:
 def options_for(options: SaveOptions | None, version: int, *, sharded: bool) -> SaveOptions:
     """Return how a saver writes: in one file for versions before 2, unless it is sharded."""
     given = build_options(SaveOptions, options, {})
+    if given.format == "tensorflow" and version < SaverDef.V2 and not sharded:
+        raise ValueError(
+            f"write_version is {version}, but TensorFlow's first format is read here, and never"
+            " written. Use SaverDef.V2."
+        )
     single_file = (given.single_file or version < SaverDef.V2) and not sharded
     return attrs.evolve(given, single_file=single_file)
 

@@ -36,15 +36,23 @@ class Keeping:
     Args:
         max_to_keep: how many of the latest are kept; 0: all, and none is remembered.
         hours: one is kept for good whenever so many hours have passed since the last such.
+        written: the format of what the saver saves. Of other formats but the native one, nothing
+            counts as a saver's: TensorFlow may have written it.
         storage: where the checkpoints are.
         clock: tells the time, in seconds since 1970.
     """
 
     def __init__(
-        self, max_to_keep: int, hours: float, storage: Storage, clock: Callable[[], float]
+        self,
+        max_to_keep: int,
+        hours: float,
+        written: str,
+        storage: Storage,
+        clock: Callable[[], float],
     ) -> None:
         self._latest = KeepLatest(max_to_keep or None)
         self._every_hours = EveryHours(hours)
+        self._formats = {"native", written}
         self._storage = storage
         self._clock = clock
         self._saved: tuple[Listed, ...] = ()
@@ -261,7 +269,7 @@ class Keeping:
             raise
         except CheckpointError:
             return False
-        if not summary.is_name_based:
+        if not summary.is_name_based or summary.format not in self._formats:
             return False
         self._known[one.prefix] = summary.status
         return True

@@ -180,6 +180,7 @@ class Saver(LastCheckpoints, WrittenDown):
         self._keeping = Keeping(
             self._saver_def.max_to_keep,
             self._saver_def.keep_checkpoint_every_n_hours,
+            self._options.format,
             storage,
             clock,
         )

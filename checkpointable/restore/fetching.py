@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from checkpointable.errors import CorruptCheckpointError
+from checkpointable.errors import CorruptCheckpointError, UnsupportedFormatError
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -61,7 +62,8 @@ def fetch_values(
 
 def overwrite(target: Array, value: Any) -> None:
     """Copy a stored value into a live array, which may be of another dtype and shape."""
-    np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+    array = like_live_strings(np.asarray(value), target)
+    np.copyto(target, array.reshape(target.shape), casting="unsafe")
 
 
 def check_every_byte(source: CheckpointSource) -> None:
@@ -69,15 +71,21 @@ def check_every_byte(source: CheckpointSource) -> None:
 
     Raises:
         CorruptCheckpointError: it is damaged.
+        UnsupportedFormatError: whether it is cannot be told, because it has no checksums.
     """
-    findings = source.verify()
-    if findings:
-        first = findings[0]
-        more = f" ({len(findings) - 1} more findings)" if len(findings) > 1 else ""
+    damage = [finding for finding in source.verify() if finding.message != source.unverified]
+    if damage:
+        first = damage[0]
+        more = f" ({len(damage) - 1} more findings)" if len(damage) > 1 else ""
         raise CorruptCheckpointError(
             f"{first.message}{more} Nothing was assigned; restore an older checkpoint.",
             file=first.file,
             rule=first.rule,
+        )
+    if source.unverified:
+        raise UnsupportedFormatError(
+            f"{source.unverified} verify='first' asks for checksums, so nothing was assigned; leave"
+            " it out to restore all the same."
         )
 
 

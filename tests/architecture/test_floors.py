@@ -36,12 +36,13 @@ FLOORS: dict[str, set[str]] = {
     "reading": BRIDGE | {"restore"},
     "adapters": GROUND | {"trackable"},
     "comparing": BRIDGE | {"comparison", "checkpoint"},
+    "converting": BRIDGE,
     "retention": GROUND,
     "name_based": BRIDGE | {"restore", "retention", "checkpoint"},
     "manager": BRIDGE | {"restore", "retention", "checkpoint"},
     "__init__": BRIDGE
     | {"adapters", "restore", "comparison", "checkpoint", "saver", "reading", "comparing"}
-    | {"name_based", "manager", "retention"},
+    | {"converting", "name_based", "manager", "retention"},
 }
 #: What may be imported inside a function, because it need not be installed.
 OPTIONAL = {"ml_dtypes", "crc32c", "google.protobuf"}

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import checkpointable as ckpt
 from checkpointable.errors import NotCheckpointableError
+from checkpointable.format.name_graph import graph_of_names
 from checkpointable.format.paths import paths_of
 from checkpointable.format.records import Divided
-from checkpointable.graph.named import divided, graph_of_names, named_snapshot
+from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.interop.opening import open_checkpoint
 from checkpointable.storage.local import LOCAL
 from checkpointable.storage.memory import MemoryStorage

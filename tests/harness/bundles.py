@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from checkpointable.bundle import files
 from checkpointable.bundle.commit import begin
-from checkpointable.bundle.writer import write_bundle
 from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.errors import CheckpointWarning, CorruptCheckpointError
 from checkpointable.format.records import NOTHING, AttributeKind, NodeKind, ObjectGraph, Snapshot
 from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.writing import write_checkpoint
 from checkpointable.names import VARIABLE_VALUE
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, read_all
@@ -44,12 +45,8 @@ class BundleDriver:
         counter: int = 0,
     ) -> str:
         with begin(storage, prefix, options, numbered=numbered, counter=counter) as commit:
-            limited = SaveOptions(
-                single_file=options.single_file,
-                durable=options.durable,
-                max_shard_bytes=self._shard_bytes + 100,
-            )
-            write_bundle(commit, self._snapshot(value), limited)
+            limited = attrs.evolve(options, max_shard_bytes=self._shard_bytes + 100)
+            write_checkpoint(commit, self._snapshot(value), limited)
         return commit.prefix
 
     def load(self, storage: Storage, prefix: str) -> int:
@@ -60,7 +57,10 @@ class BundleDriver:
                 raise CorruptCheckpointError("; ".join(map(str, findings)))
             value = int(source.metadata["value"])
             expected = self._arrays(value)
-            found = [source.read(number) for number in range(len(source.tensors))]
+            graph = source.graph
+            assert graph is not None
+            nodes = [node for _, node in graph.children(0)]
+            found = [source.read(a.value) for node in nodes for a in graph.attributes(node)]
         finally:
             source.close()
         if len(found) != len(expected) or not all(map(np.array_equal, expected, found)):
@@ -71,7 +71,8 @@ class BundleDriver:
         if commit_file.endswith(".index"):
             self.load(storage, commit_file.removesuffix(".index"))
         else:  # alone: readers would take the index if there is one
-            self.load(MemoryStorage(DiskImage({"/it": read_all(storage, commit_file)})), "/it")
+            name = "/it.safetensors" if commit_file.endswith(".safetensors") else "/it"
+            self.load(MemoryStorage(DiskImage({name: read_all(storage, commit_file)})), "/it")
 
     def further(self, storage: Storage, prefixes: Collection[str]) -> list[str]:
         """D-5, I-6: the newest checkpoint of each directory is found, whatever else is there."""

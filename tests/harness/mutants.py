@@ -184,6 +184,30 @@ class OldIndexRemovedFirst(WrappedStorage):
         super().rename(source, destination)
 
 
+class OtherFormsRemovedFirst(WrappedStorage):
+    """Makes room for the new commit file by removing those of other forms, durably."""
+
+    def rename(self, source: str, destination: str) -> None:
+        if _kind(destination) in _COMMIT:
+            prefix = files.in_directory_of(
+                destination, read_name(posixpath.basename(destination)).prefix
+            )
+            for path in {*files.commit_files(prefix)} - {destination}:
+                self.inner.remove(path)
+            self.inner.sync_dir(posixpath.dirname(destination))
+        super().rename(source, destination)
+
+
+class FirstChoiceRemovedFirst(WrappedStorage):
+    """Removes the index before the safetensors file that it hides."""
+
+    def remove(self, path: str) -> None:
+        if _kind(path) is FileKind.SAFETENSORS:
+            self.inner.remove(files.index_file(path.removesuffix(".safetensors")))
+            self.inner.sync_dir(posixpath.dirname(path))
+        super().remove(path)
+
+
 class OldShardsRemovedFirst(WrappedStorage):
     """Removes the old shards just before the commit file is named."""
 
@@ -204,7 +228,7 @@ class OldShardsRemovedFirst(WrappedStorage):
         for name in self.inner.list_dir(directory):
             read = read_name(name)
             path = files.in_directory(directory, name)
-            is_shard = read.kind is FileKind.SHARD and read.token and read.prefix == base
+            is_shard = read.kind is FileKind.SHARD and read.prefix == base
             if is_shard and path not in self._new:
                 self.inner.remove(path)
 
@@ -242,7 +266,7 @@ class ShardsRemovedBeforeTheCommitFile(WrappedStorage):
             directory, base = files.split_path(path.removesuffix(".index"))
             for name in self.inner.list_dir(directory):
                 read = read_name(name)
-                if read.kind is FileKind.SHARD and read.token and read.prefix == base:
+                if read.kind is FileKind.SHARD and read.prefix == base:
                     self.inner.remove(files.in_directory(directory, name))
         super().remove(path)
 
@@ -298,6 +322,30 @@ class _RetryingFile(WrappedFile):
             super().sync()
         except OSError:
             super().sync()
+
+
+def form_mutants() -> dict[str, Callable[[Storage], Storage]]:
+    """Return every mutant that workloads of several formats must notice, the common ones too."""
+    mutants: dict[str, Callable[[Storage], Storage]] = {
+        f"without the sync of {role}": lambda inner, role=role: WithoutSync(inner, role)  # type: ignore[misc]
+        for role in WithoutSync.ROLES[:5]
+    }
+    for kind in (
+        WithoutAnySync,
+        SyncedTooEarly,
+        DirectorySyncedBeforeRename,
+        CommitFileNamedFirst,
+        CommitFileRenamedBeforeShardsAreSynced,
+        OldIndexRemovedFirst,
+        OldShardsRemovedFirst,
+        OldShardsRemovedBeforeTheSync,
+        OtherFormsRemovedFirst,
+        FirstChoiceRemovedFirst,
+        ShortWritesIgnored,
+        IndexWrittenInPlace,
+    ):
+        mutants[kind.__name__] = kind
+    return mutants
 
 
 def storage_mutants() -> dict[str, Callable[[Storage], Storage]]:

@@ -84,6 +84,9 @@ class _Watch:
 
     def _see_rename(self, operation: Rename) -> None:
         kind = _kind(operation.destination)
+        has_token = read_name(posixpath.basename(operation.destination)).token
+        if kind is FileKind.SHARD and not has_token and self._stands(operation.destination):
+            self._breach("D-4: a shard without token takes the name of another", operation)
         self._names[operation.file] = operation.destination
         if operation.file in self._abandoned:
             self._breach("D-7: a file whose sync failed is renamed", operation)
@@ -104,6 +107,8 @@ class _Watch:
 
     def _see_remove(self, operation: Remove) -> None:
         kind = _kind(operation.path)
+        for file in [file for file, path in self._names.items() if path == operation.path]:
+            del self._names[file]
         waits = any(self._waits(operation.path, commit) for commit in _COMMIT)
         if kind is FileKind.SHARD and self._durable and waits:
             self._breach("D-1: a shard is removed before the index's names are synced", operation)
@@ -116,6 +121,9 @@ class _Watch:
 
     def _visible(self) -> Iterable[int]:
         return (file for file, path in self._names.items() if _kind(path) not in _TEMPORARY)
+
+    def _stands(self, path: str) -> bool:
+        return path in self._names.values()
 
     def _note(self, path: str, what: str) -> None:
         self._pending.append((posixpath.dirname(path), _kind(path), what))

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from checkpointable.bundle import files
 from checkpointable.errors import CheckpointError, CheckpointWarning
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import Storage, WritableFile
@@ -184,6 +185,20 @@ def workloads(kills: Sequence[int] = KILLS) -> list[Workload]:
     return found + [workload for kill in kills for workload in deaths(kill)]
 
 
+def prepare_hidden(driver: Driver, storage: RecordingStorage) -> None:
+    """Leave an index that hides older checkpoints of the other forms, as dead writers do."""
+    hidden: dict[str, bytes] = {}
+    for value, fields in ((1, {"single_file": True}), (2, {"format": "safetensors"})):
+        save_value(driver, storage, storage, value, **fields)
+        image = storage.memory.image().files
+        hidden |= {p: image[p] for p in files.commit_files(PREFIX) if p in image}
+    save_value(driver, storage, storage, 3)
+    for path, content in hidden.items():
+        file = storage.create(path)
+        file.write([content])
+        file.close()
+
+
 #: How each form, and each format of it, is asked for.
 FORMATS: Mapping[str, Mapping[str, Any]] = {
     "native": {},
@@ -207,6 +222,9 @@ def format_workloads(kills: Sequence[int] = ()) -> list[Workload]:
         if {old, new} != {"native", "one file"}:
             prepare, run = _prepared(1, **FORMATS[old]), _saved(12, **FORMATS[new])
             found.append(Workload(f"{new} over {old}", prepare, run))
+    for new in FORMATS:
+        run = _saved(12, **FORMATS[new])
+        found.append(Workload(f"{new} over hidden ones", prepare_hidden, run))
     for kill in kills:
         for name, fields in (("tensorflow", tensorflow), ("safetensors", safetensors)):
             found += [

@@ -542,7 +542,7 @@ class TestRestarts:
             run = Run(max_to_keep=2, keep_checkpoint_every_n_hours=10)
             run.save("m-1", "m-2", "m-3", hours=4)
             fault = Fault(**{"errno": 0, "at": at, "interrupt": not kind, **kind})
-            keeping = Keeping(2, 10, FaultyStorage(run.disk, fault), run.clock)
+            keeping = Keeping(2, 10, "native", FaultyStorage(run.disk, fault), run.clock)
             place = Place("/run", "checkpoint", lambda prefix: (), relative=False)
             run.save("m-4", hours=4, write_state=False)
             with warnings.catch_warnings(), suppress(KeyboardInterrupt):

@@ -10,6 +10,7 @@ from checkpointable.format.frame import corrupt
 from checkpointable.format.graph_rules import check_graph
 from checkpointable.format.records import NOTHING, AttributeKind, Column, KeyKind, ObjectGraph
 from checkpointable.interop.tensorflow.annotations import (
+    EMPTY,
     HOLE,
     INTEGER_KEY,
     NAMED_HOLE,
@@ -42,8 +43,8 @@ def annotated(graph: ObjectGraph, notes: GraphNotes, file: str) -> ObjectGraph:
     ):
         if said != there:
             raise _misfit(file, f"the number of {what} is wrong", there, said)
-    if int(notes.attributes.max(initial=0)) >= 2 * TEXT:
-        raise _misfit(file, "a value is of an unknown kind", "below 32", notes.attributes.max())
+    if int(notes.attributes.max(initial=0)) >= 2 * EMPTY:
+        raise _misfit(file, "a value is of an unknown kind", "below 64", notes.attributes.max())
     names = dict(zip(graph.names, range(len(graph.names)), strict=True))
     kinds = notes.attributes & np.uint8(TEXT - 1)
     attribute_names = graph.attribute_names.copy()

@@ -25,8 +25,8 @@ ANNOTATIONS_KEY: Final = "_CHECKPOINTABLE_ANNOTATIONS"
 #: What an edge was: under a string or an integer, or at a position of a list or tuple; or the
 #: place of an item that was not saved, which the graph does not have, without and with a name.
 STRING_KEY, INTEGER_KEY, POSITION, HOLE, NAMED_HOLE = range(5)
-#: Added to the kind of an attribute whose strings are str.
-TEXT: Final = 16
+#: Added to the kind of an attribute: its strings are str; it is `None` or an empty container.
+TEXT, EMPTY = 16, 32
 
 _KIND: Final = "annotation of a TensorFlow checkpoint"
 _NAMES: Final = ("metadata", "texts", "graph")
@@ -38,7 +38,7 @@ class GraphNotes:
 
     Attributes:
         kinds: uint8 per node, a `NodeKind`.
-        attributes: uint8 per attribute, an `AttributeKind`, with `TEXT` where that applies.
+        attributes: uint8 per attribute, an `AttributeKind`, perhaps with `TEXT` or `EMPTY`.
         edges: uint8 per edge and hole.
         hole_owners: uint32 per hole, its node.
         label_numbers: uint32 per node, a position in `labels`, or NOTHING.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -18,7 +18,6 @@ from checkpointable.format.records import TensorInfo
 from checkpointable.format.values import decode_value
 from checkpointable.interop.tensorflow.data_files import DataFiles
 from checkpointable.interop.tensorflow.fetch import Wanted, fetch
-from checkpointable.interop.tensorflow.meaning import Meaning
 from checkpointable.interop.tensorflow.strings import as_array
 from checkpointable.interop.tensorflow.tensors import Piece, Tensors, what_is_wrong
 
@@ -33,14 +32,21 @@ class TensorContents:
         infos: dtype and shape of every tensor.
     """
 
-    def __init__(self, tensors: Tensors, files: DataFiles, path: str, meaning: Meaning) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        files: DataFiles,
+        path: str,
+        dtypes: Mapping[int, str],
+        texts: Collection[int],
+    ) -> None:
         self._tensors = tensors
         self._files = files
         self._path = path
-        self._texts = meaning.texts
+        self._texts = texts
         self._filled: set[int] = set()
         self.infos: list[TensorInfo] = list(tensors.infos)
-        for number, dtype in meaning.dtypes.items():
+        for number, dtype in dtypes.items():
             self.infos[number] = TensorInfo(dtype, self.infos[number].shape)
 
     def read_into(
@@ -220,7 +226,7 @@ class TensorContents:
         items: list[Any] = self._files.read_items(piece.entry)
         if number in self._texts:
             try:
-                items = [item.decode("utf-8") for item in items]
+                items = [item.decode("utf-8", "surrogatepass") for item in items]
             except UnicodeDecodeError:
                 raise corrupt(
                     self._path, "T-14", f"text number {number} is not valid UTF-8"

@@ -17,7 +17,7 @@ from checkpointable.format.frame import corrupt
 from checkpointable.format.records import AttributeKind, ObjectGraph, TensorInfo
 from checkpointable.format.source import Unclear
 from checkpointable.interop.tensorflow.annotating import annotated
-from checkpointable.interop.tensorflow.annotations import TEXT, Annotations
+from checkpointable.interop.tensorflow.annotations import EMPTY, TEXT, Annotations
 from checkpointable.interop.tensorflow.graph_columns import GraphColumns
 from checkpointable.interop.tensorflow.messages import parse
 from checkpointable.names import PY_STATE, VARIABLE_VALUE
@@ -38,6 +38,7 @@ class StoredGraph:
         tensor_dtypes: by number, the dtype of scalars that are stored as strings and are none:
             "bytes" for what an object said of itself, "python" for an encoded value.
         texts: the numbers of the tensors whose strings are str.
+        empty: the numbers of the encoded values that are `None` or an empty container.
         metadata: the user's metadata.
     """
 
@@ -45,6 +46,7 @@ class StoredGraph:
     unclear: Sequence[Unclear] = ()
     tensor_dtypes: Mapping[int, str] = attrs.field(factory=dict)
     texts: frozenset[int] = frozenset()
+    empty: frozenset[int] = frozenset()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -79,9 +81,14 @@ def read_graph(
     if notes is None:
         raise corrupt(file, "T-14", "the annotations say nothing of the object graph")
     graph = annotated(graph, notes, file)
-    texts = frozenset(graph.attribute_values[(notes.attributes & TEXT) != 0].tolist())
+    texts, empty = (
+        frozenset(graph.attribute_values[(notes.attributes & flag) != 0].tolist())
+        for flag in (TEXT, EMPTY)
+    )
     dtypes = _annotated_dtypes(graph, texts, tensors, file)
-    return StoredGraph(graph, columns.unclear, dtypes, texts, annotations.metadata)
+    if any(dtypes.get(value) != PYTHON for value in empty):
+        raise corrupt(file, "T-14", "a tensor is annotated as empty and is no plain value")
+    return StoredGraph(graph, columns.unclear, dtypes, texts, empty, annotations.metadata)
 
 
 def _states(graph: ObjectGraph, tensors: Sequence[TensorInfo]) -> Iterator[int]:

@@ -23,9 +23,11 @@ from checkpointable.format.records import (
     KeyKind,
     ObjectGraph,
     Snapshot,
+    Streamed,
 )
-from checkpointable.format.values import decode_value
+from checkpointable.format.values import decode_value, encode_value
 from checkpointable.interop.tensorflow.annotations import (
+    EMPTY,
     HOLE,
     INTEGER_KEY,
     NAMED_HOLE,
@@ -39,7 +41,7 @@ from checkpointable.interop.tensorflow.annotations import (
 from checkpointable.interop.tensorflow.messages import message
 from checkpointable.names import PY_STATE, VARIABLE_VALUE, attribute_key, escape, shorten
 
-Tensor = npt.NDArray[Any] | Blob | Divided
+Tensor = npt.NDArray[Any] | Blob | Divided | Streamed
 
 #: The longest object graph, and the most bytes of keys: a message of protobuf must stay below
 #: 2 GiB, and holds the keys.
@@ -49,6 +51,8 @@ _INTEGERS: Final = range(-(2**63), 2**63)
 _HEADS_OF_SCALARS: Final = frozenset(
     (*range(0x80), *range(0xA0, 0xC0), 0xC2, 0xC3, *range(0xCB, 0xD4), *range(0xD9, 0xDC))
 ) | frozenset(range(0xE0, 0x100))
+#: What fails no match wherever it is.
+_EMPTY_VALUES: Final = frozenset(map(encode_value, (None, [], (), {}, set(), frozenset())))
 
 
 @attrs.frozen(eq=False, slots=True)
@@ -57,8 +61,8 @@ class Keyed:
 
     Attributes:
         key: in the bundle.
-        tensor: an array; an array in slices; a blob of dtype "string" (encoded as F-37 says), or
-            of another dtype, whose data are the one string of a scalar.
+        tensor: an array, in slices or streamed too; a blob of dtype "string" (encoded as F-37
+            says), or of another dtype, whose data are the one string of a scalar.
         number: its position among the tensors of the snapshot; -1 for a plain value, which stands
             elsewhere there.
     """
@@ -124,7 +128,7 @@ class _Writing:
         self._paths, self._numbers = paths_of(snapshot.graph)
         self._keys: set[str] = set()
         self._room = _MOST_KEY_BYTES
-        #: Per attribute its kind, with `TEXT` where its strings are str.
+        #: What `GraphNotes.attributes` says.
         self._kinds = bytearray()
 
     def message(self) -> bytes:
@@ -148,7 +152,7 @@ class _Writing:
 
     def _add_attribute(self, node: Any, number: int, attribute: Attribute) -> None:
         path = self._paths.full(self._numbers[number])
-        name, tensor, is_text = self._stored(attribute, path)
+        name, tensor, flags = self._stored(attribute, path)
         # TensorFlow escapes such a name once in the graph and once more in the key.
         escaped = escape(name)
         key = attribute_key(path, escaped)
@@ -157,12 +161,12 @@ class _Writing:
             raise self._refusal(key, path)
         self._keys.add(key)
         node.attributes.add(name=escaped, full_name=attribute.full_name or "", checkpoint_key=key)
-        self._kinds.append(attribute.kind + (TEXT if is_text else 0))
+        self._kinds.append(attribute.kind | flags)
         in_snapshot = attribute.value < len(self._snapshot.tensors)
         self.tensors.append(Keyed(key, tensor, attribute.value if in_snapshot else -1))
 
-    def _stored(self, attribute: Attribute, path: str) -> tuple[str, Tensor, bool]:
-        """Return under what name and as what a value is stored, and whether it is text."""
+    def _stored(self, attribute: Attribute, path: str) -> tuple[str, Tensor, int]:
+        """Return under what name and as what a value is stored, and what else to say of it."""
         tensors, value = self._snapshot.tensors, attribute.value
         is_python = attribute.kind is AttributeKind.PYTHON
         if value >= len(tensors):
@@ -171,7 +175,7 @@ class _Writing:
         if isinstance(tensor, Blob) and is_python:
             return _stored_plain(tensor.data)
         is_text = isinstance(tensor, Blob) and _is_text(tensor, path)
-        return attribute.name, tensor, is_text
+        return attribute.name, tensor, TEXT if is_text else 0
 
     def annotations(self) -> bytes:
         """Return what TensorFlow has no words for; the message must have been made."""
@@ -204,16 +208,16 @@ class _Writing:
         return NotCheckpointableError(f"{where}: {what}.", path=path)
 
 
-def _stored_plain(data: bytes) -> tuple[str, Tensor, bool]:
+def _stored_plain(data: bytes) -> tuple[str, Tensor, int]:
     """Return how an encoded plain value is stored: as a scalar of its kind, or as it is."""
     value = decode_value(data) if data[0] in _HEADS_OF_SCALARS else None
     if type(value) is bool or type(value) is float:
-        return VARIABLE_VALUE, np.array(value), False
+        return VARIABLE_VALUE, np.array(value), 0
     if type(value) is int and value in _INTEGERS:
-        return VARIABLE_VALUE, np.array(value, np.int64), False
+        return VARIABLE_VALUE, np.array(value, np.int64), 0
     if type(value) is str:
-        return VARIABLE_VALUE, Blob(BYTES, (), value.encode()), True
-    return PY_STATE, Blob(PYTHON, (), data), False
+        return VARIABLE_VALUE, Blob(BYTES, (), value.encode()), TEXT
+    return PY_STATE, Blob(PYTHON, (), data), EMPTY if data in _EMPTY_VALUES else 0
 
 
 def _is_text(tensor: Blob, path: str) -> bool:

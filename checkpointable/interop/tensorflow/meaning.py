@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -19,8 +19,13 @@ from checkpointable.interop.tensorflow.annotations import (
 from checkpointable.interop.tensorflow.dtypes import STRING_NUMBER
 from checkpointable.interop.tensorflow.graph import GRAPH_KEY, read_graph
 from checkpointable.interop.tensorflow.opening import OpenIndex
+from checkpointable.interop.tensorflow.tensors import Tensors
+from checkpointable.names import PY_STATE
 
 Names = Mapping[str, tuple[int, ...]]
+
+#: What the graph calls a string that is the state of a Python object.
+_STATE: Final = PY_STATE.encode()
 
 
 @attrs.frozen(eq=False)
@@ -33,6 +38,7 @@ class Meaning:
         unclear: what in the graph cannot be interpreted.
         dtypes: the dtypes of tensors that are stored as strings and mean something else.
         texts: the numbers of the tensors whose strings are str.
+        empty: the numbers of the tensors that hold `None` or an empty container.
         metadata: the user's metadata.
     """
 
@@ -41,31 +47,63 @@ class Meaning:
     unclear: Sequence[Unclear] = ()
     dtypes: Mapping[int, str] = attrs.field(factory=dict)
     texts: Collection[int] = frozenset()
+    empty: Collection[int] = frozenset()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-def read_meaning(index: OpenIndex) -> Meaning:
-    """Read the object graph of an open bundle, and the annotations, where they are there.
+@attrs.frozen(eq=False)
+class Words:
+    """What a bundle says of its tensors, verified, not yet understood.
+
+    Attributes:
+        graph: the message of the object graph, if there is one.
+        notes: the annotations, if there are any.
+    """
+
+    graph: bytes | None
+    notes: Annotations | None
+
+    @property
+    def tell_dtypes(self) -> bool:
+        """Whether a tensor may mean something else than its dtype says."""
+        return self.notes is not None or (self.graph is not None and _STATE in self.graph)
+
+
+def read_words(index: OpenIndex) -> Words:
+    """Read the object graph and the annotations of an open bundle, where they are there.
 
     Raises:
         CorruptCheckpointError: they are damaged.
         UnsupportedFormatError: a newer version of this library wrote the annotations.
-        MissingDependencyError: a package that it takes is not installed.
         StorageError: the storage failed.
     """
-    tensors, path = index.tensors, index.index_path
     stored = _scalar_string(index, ANNOTATIONS_KEY)
-    notes = None if stored is None else decode_annotations(stored, path)
-    message = _scalar_string(index, GRAPH_KEY)
-    if message is None:
-        return _names_only(tensors.keys, tensors.infos, notes, path)
-    found = read_graph(message, tensors.keys, tensors.infos, path, notes)
+    notes = None if stored is None else decode_annotations(stored, index.index_path)
+    return Words(_scalar_string(index, GRAPH_KEY), notes)
+
+
+def understand(words: Words, tensors: Tensors, path: str) -> Meaning:
+    """Return what words mean: of a graph of many nodes, that takes longer than all the rest.
+
+    Args:
+        words: what the bundle says.
+        tensors: its tensors.
+        path: the file of the index, for messages.
+
+    Raises:
+        CorruptCheckpointError: the graph is damaged, or the annotations do not fit.
+        MissingDependencyError: the package protobuf is not installed.
+    """
+    if words.graph is None:
+        return _names_only(tensors.keys, tensors.infos, words.notes, path)
+    found = read_graph(words.graph, tensors.keys, tensors.infos, path, words.notes)
     return Meaning(
         names=found.graph.global_names(),
         graph=found.graph,
         unclear=found.unclear,
         dtypes=found.tensor_dtypes,
         texts=found.texts,
+        empty=found.empty,
         metadata=found.metadata,
     )
 

@@ -30,6 +30,11 @@ _MESSAGES: Final = {
         "1 dtype int32, 2 shape TensorShape, 3 shard_id int32, 4 offset int64, 5 size int64,"
         " 6 crc32c fixed32, 7 slices TensorSlice*"
     ),
+    # The same, the shape left as it is: a checkpoint has many tensors and few shapes.
+    "StoredEntry": (
+        "1 dtype int32, 2 shape bytes, 3 shard_id int32, 4 offset int64, 5 size int64,"
+        " 6 crc32c fixed32, 7 slices TensorSlice*"
+    ),
     # The object graph.
     "TrackableObjectGraph": "1 nodes TrackableObject*",
     "TrackableObject": (
@@ -50,7 +55,13 @@ _MESSAGES: Final = {
     "SavedTensorSlices": "1 meta SavedTensorSliceMeta, 2 data SavedSlice",
     "SavedTensorSliceMeta": "1 tensor SavedSliceMeta*, 2 versions VersionDef",
     "SavedSliceMeta": "1 name bytes, 2 shape TensorShape, 3 type int32, 4 slice TensorSlice*",
-    "SavedSlice": "1 name bytes, 2 slice TensorSlice, 3 data Tensor",
+    "SavedSlice": "1 name bytes, 2 slice TensorSlice, 3 data bytes",
+    # The values of a slice as they are written, and each for itself, as they might be written.
+    "PackedTensor": (
+        "5 float_val bytes*, 6 double_val bytes*, 7 int_val bytes*, 8 string_val bytes*,"
+        " 9 scomplex_val bytes*, 10 int64_val bytes*, 11 bool_val bytes*, 12 dcomplex_val bytes*,"
+        " 13 half_val bytes*, 16 uint32_val bytes*, 17 uint64_val bytes*"
+    ),
     "Tensor": (
         "5 float_val float*, 6 double_val double*, 7 int_val int32*, 8 string_val bytes*,"
         " 9 scomplex_val float*, 10 int64_val int64*, 11 bool_val bool*, 12 dcomplex_val double*,"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from checkpointable.bundle.lifetime import Lifetime
 from checkpointable.bundle.verify import finding_of
-from checkpointable.errors import CheckpointError
-from checkpointable.format.records import TensorInfo
-from checkpointable.format.source import CheckpointSource, Finding
+from checkpointable.errors import CheckpointError, CorruptCheckpointError
+from checkpointable.format.records import ObjectGraph, TensorInfo
+from checkpointable.format.source import CheckpointSource, Finding, Unclear
 from checkpointable.interop.tensorflow.contents import TensorContents
-from checkpointable.interop.tensorflow.meaning import read_meaning
+from checkpointable.interop.tensorflow.meaning import Meaning, read_words, understand
 from checkpointable.interop.tensorflow.opening import OpenIndex, open_index
 from checkpointable.storage.base import FileStatus, Storage
 
@@ -27,8 +27,8 @@ _THREADS: Final = 4
 def open_bundle(storage: Storage, path: str) -> CheckpointSource:
     """Open the TensorFlow checkpoint of version 2 at a path: `PATH.index` and its data files.
 
-    The whole index, the places of all tensors in the data files and the object graph are checked.
-    The source holds the files open until it is closed.
+    The whole index and the places of all tensors in the data files are checked; the object graph
+    is, when it is first asked for. The source holds the files open until it is closed.
 
     Raises:
         CheckpointNotFoundError: there is none; the message names those that are there.
@@ -53,16 +53,45 @@ class TensorFlowSource(CheckpointSource):
         self.path = index.path
         self.format = "tensorflow"
         self.keys: Mapping[str, int] = index.tensors.keys
-        said = read_meaning(index)
-        self.graph = said.graph
-        self.unclear = said.unclear
-        self.names = said.names
-        self.metadata = said.metadata
         self._storage = storage
         self._index = index
-        self._contents = TensorContents(index.tensors, index.data, index.index_path, said)
+        self._words = read_words(index)
+        self._meaning: Meaning | None = None
+        early = self._understood() if self._words.tell_dtypes else None
+        self._contents = TensorContents(
+            index.tensors,
+            index.data,
+            index.index_path,
+            early.dtypes if early else {},
+            early.texts if early else frozenset(),
+        )
         self.tensors: Sequence[TensorInfo] = self._contents.infos
         self._life = Lifetime(index.path, index.close)
+
+    @property
+    def graph(self) -> ObjectGraph | None:  # type: ignore[override]
+        """The object graph, understood when first asked for; `None` if there are names only."""
+        return self._understood().graph
+
+    @property
+    def names(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]
+        """The numbers of the tensors of each global name."""
+        return self._understood().names
+
+    @property
+    def unclear(self) -> Sequence[Unclear]:  # type: ignore[override]
+        """What in the graph cannot be interpreted."""
+        return self._understood().unclear
+
+    @property
+    def empty(self) -> Collection[int]:  # type: ignore[override]
+        """The numbers of the tensors that hold `None` or an empty container."""
+        return self._understood().empty
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The user's metadata."""
+        return self._understood().metadata
 
     @property
     def status(self) -> FileStatus:
@@ -115,7 +144,16 @@ class TensorFlowSource(CheckpointSource):
         """Whether the files are closed."""
         return self._life.ended
 
+    def _understood(self) -> Meaning:
+        if self._meaning is None:
+            self._meaning = understand(self._words, self._index.tensors, self._index.index_path)
+        return self._meaning
+
     def _findings(self) -> Iterator[Finding]:
+        try:
+            self._understood()
+        except CorruptCheckpointError as damage:
+            yield finding_of(damage, self._index.index_path)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
             for errors in pool.map(self._check, range(len(self.tensors))):
                 for error in errors:

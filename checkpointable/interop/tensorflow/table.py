@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, final
+from typing import Final, Protocol, final, overload
 
 import numpy as np
 
@@ -26,7 +26,19 @@ _MOST_KEY_BYTES: Final = 64
 _FREE_KEY_BYTES: Final = 2**24
 
 
-def read_table(data: memoryview, file: str) -> Iterator[tuple[bytes, bytes]]:
+class Data(Protocol):
+    """The bytes of a file, in memory or read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> memoryview | bytes: ...
+
+
+def read_table(data: Data, file: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of a table, in ascending order, every block checked first.
 
     Args:
@@ -37,6 +49,24 @@ def read_table(data: memoryview, file: str) -> Iterator[tuple[bytes, bytes]]:
         CorruptCheckpointError: it is no table, or is damaged.
         UnsupportedFormatError: its keys take far more memory than the file.
         MissingDependencyError: the package crc32c is not installed.
+    """
+    return ((key, value) for key, value, _ in read_places(data, file))
+
+
+def read_block(data: Data, handle: bytes, file: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the keys and values of one block of a table again, given its handle.
+
+    Raises:
+        CorruptCheckpointError: it has been damaged meanwhile.
+    """
+    return _entries(_Table(data, file).block(handle), file, None)
+
+
+def read_places(data: Data, file: str) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Do as `read_table`, and yield beside each value the handle of its block.
+
+    Raises:
+        CheckpointError: as `read_table`.
     """
     table = _Table(data, file)
     metaindex, index = table.footer()
@@ -56,7 +86,7 @@ def read_table(data: memoryview, file: str) -> Iterator[tuple[bytes, bytes]]:
             room -= len(key)
             if room < 0:
                 raise _too_long(file)
-            yield key, value
+            yield key, value, handle
             last = key
         separators = separator
     if last is not None and separators is not None and separators < last:
@@ -67,7 +97,7 @@ def read_table(data: memoryview, file: str) -> Iterator[tuple[bytes, bytes]]:
 class _Table:
     """The blocks of a table. All that are asked for together are no longer than the file."""
 
-    def __init__(self, data: memoryview, file: str) -> None:
+    def __init__(self, data: Data, file: str) -> None:
         self._data = data
         self._file = file
         self._left = len(data)

@@ -83,7 +83,10 @@ def test_annotations_come_back() -> None:
         (lambda n: {"hole_owners": n.hole_owners[::-1]}, "a hole lies outside of its node"),
         (lambda n: {"hole_owners": n.hole_owners + 99}, "the node of a hole is out of range"),
         (lambda n: {"label_numbers": n.label_numbers * 0 + 99}, "the number of a label"),
-        (lambda n: {"attributes": with_item(n.attributes, 0, 77)}, "a value is of an unknown kind"),
+        (
+            lambda n: {"attributes": with_item(n.attributes, 0, 177)},
+            "a value is of an unknown kind",
+        ),
         (lambda n: {"attributes": with_item(n.attributes, 0, 7)}, "unknown AttributeKind"),
         (lambda n: {"kinds": with_item(n.kinds, 0, 99)}, "unknown NodeKind"),
         (lambda n: {"kinds": with_item(n.kinds, 0, NodeKind.NAMES)}, "name"),
