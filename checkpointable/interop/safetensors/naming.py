@@ -19,7 +19,7 @@ class _Value:
 
 
 def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
-    """Return the names of the first `count` values of a graph, no two alike.
+    """Return the names of the first `count` values of a graph, no two alike (S-7).
 
     They are the local names that lead there, joined with dots; a slot variable's are those of its
     optimizer, the name of the slot and those of its variable. Where two would be alike, the later
