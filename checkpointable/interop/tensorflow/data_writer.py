@@ -143,6 +143,8 @@ def _buffers(piece: Piece) -> Iterable[Any]:
     content = piece.content
     if isinstance(content, StringData):
         return _cut(content.strings)
+    if not piece.length:
+        return ()
     if piece.dtype in _USED_BITS:
         bytes_of = content.blocks() if isinstance(content, Streamed) else blocks(content)
         return _masked(bytes_of, _USED_BITS[piece.dtype])
