@@ -21,6 +21,7 @@ from tests.harness.bundles import BundleDriver
 from tests.harness.driving import Driver, RawDriver
 from tests.harness.faults import Fault, FaultyStorage
 from tests.harness.processes import end_of, in_child, kill, kill_myself, living_child, start
+from tests.harness.workloads import FORMATS
 
 KILLED = -signal.SIGKILL
 
@@ -44,12 +45,10 @@ def _temporaries(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("single_file", [False, True])
-def test_killed_before_each_operation(
-    figures: dict[str, str], tmp_path: Path, single_file: bool
-) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_killed_before_each_operation(figures: dict[str, str], tmp_path: Path, name: str) -> None:
     """A save killed before any of its operations leaves old or new, and the next one works."""
-    driver, options = RawDriver(), SaveOptions(single_file=single_file)
+    driver, options = RawDriver(), SaveOptions(**FORMATS[name])
     prefix = str(tmp_path / "ckpt")
     kills = 0
     while True:
@@ -90,7 +89,7 @@ def _kill_at_random(driver: Driver, directory: Path, runs: int, seed: int) -> in
     kills = 0
     for value in range(runs):
         prefix = str(directory / draw.choice(["one", "two", "two-7"]))
-        options = SaveOptions(single_file=draw.random() < 0.4, durable=draw.random() < 0.5)
+        options = SaveOptions(**FORMATS[draw.choice([*FORMATS])], durable=draw.random() < 0.5)
         ended = _save_and_die(driver, prefix, value, options, draw.randrange(50))
         held = expected.get(prefix, set())
         if ended == 0:
