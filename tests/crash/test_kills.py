@@ -178,6 +178,24 @@ def test_concurrent_saves_take_turns(tmp_path: Path) -> None:
     assert _temporaries(tmp_path) == []
 
 
+@pytest.mark.parametrize("names", [["tensorflow"], [*FORMATS]])
+def test_concurrent_overwrites_take_turns(tmp_path: Path, names: list[str]) -> None:
+    """Processes that replace one checkpoint at once all succeed, and one whole one is left."""
+    driver, prefix = RawDriver(), str(tmp_path / "ckpt")
+
+    def save_twenty(start: int) -> bool:
+        for value in range(start, start + 20):
+            fields = FORMATS[names[value % len(names)]]
+            driver.save(LOCAL, prefix, value, SaveOptions(durable=False, **fields))
+        return True
+
+    writers = [start(lambda first=first: save_twenty(first)) for first in (0, 100, 200)]
+    assert [end_of(writer) for writer in writers] == [0, 0, 0]
+    assert driver.load(LOCAL, prefix) in {19, 119, 219}
+    driver.save(LOCAL, prefix, 7, SaveOptions(single_file=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
 def _note(figures: dict[str, str], kills: int) -> None:
     before = int(figures.get("processes killed", "0").replace(",", ""))
     figures["processes killed"] = f"{before + kills:,}"
