@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpointable.directory.latest import open_resolved, resolve
-from checkpointable.errors import TensorNotFoundError
-from checkpointable.format.dtypes import BYTES, PYTHON, STRING, numpy_dtype
+from checkpointable.errors import TensorNotFoundError, warn
+from checkpointable.format.dtypes import BYTES, PYTHON, UNSIZED, numpy_dtype
 from checkpointable.format.paths import paths_of
 from checkpointable.format.records import Attribute, AttributeKind, ObjectGraph, Slot
 from checkpointable.format.source import CheckpointSource, Finding
@@ -27,6 +27,7 @@ from checkpointable.names import (
     attribute_key,
     shorten,
 )
+from checkpointable.restore.lookup import find_node
 from checkpointable.storage.base import PathLike
 from checkpointable.storage.local import LOCAL
 
@@ -78,7 +79,6 @@ class CheckpointReader:
 
     Attributes:
         path: the prefix of the checkpoint.
-        graph: the stored object graph.
         metadata: what was saved with `SaveOptions(metadata=...)`.
 
     Example:
@@ -95,12 +95,16 @@ class CheckpointReader:
     def __init__(self, source: CheckpointSource) -> None:
         self._source = source
         self.path = source.path
-        self.graph: ObjectGraph | None = source.graph
         self.metadata: Mapping[str, Any] = source.metadata
         self._by_key = dict(values_by_key(source))
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.path}: {len(self.keys()):,} tensors>"
+
+    @property
+    def graph(self) -> ObjectGraph | None:
+        """The stored object graph; `None` for a name-based checkpoint."""
+        return self._source.graph
 
     def keys(self) -> list[str]:
         """Return the keys of all tensors, sorted."""
@@ -115,7 +119,8 @@ class CheckpointReader:
         """Return a tensor as a new array; strings as dtype object.
 
         Args:
-            key: a key, or the path of an object whose value it is.
+            key: a key; or, of an object whose value it is, a path (any that leads to it from the
+                root), or the global name, if no other has that.
 
         Raises:
             TensorNotFoundError: there is none.
@@ -137,13 +142,16 @@ class CheckpointReader:
         return "\n".join(f"{t.key} ({t.dtype}) {list(t.shape)}" for t in tensors)
 
     def __getitem__(self, path: str) -> Any:
-        """Return what stands at an object path or key: a `StoredTensor`, or a plain value.
+        """Return what stands there: a `StoredTensor`, or a plain value.
+
+        Args:
+            path: as in `get_tensor`.
 
         Raises:
             TensorNotFoundError: nothing with a value stands there.
         """
         value = self._find(path)
-        if value is not None and not self._is_tensor(value):
+        if value is not None and self._source.is_plain(value):
             return self._source.value(value)
         return self._tensor(path)
 
@@ -166,8 +174,25 @@ class CheckpointReader:
         self.close()
 
     def _find(self, path: str) -> int | None:
-        value = self._by_key.get(path)
-        return self._by_key.get(attribute_key(path, VARIABLE_VALUE)) if value is None else value
+        """Return the number of a value: by key, by any path, or by global name."""
+        key = self._own_key(path)
+        if key is not None:
+            return self._by_key[key]
+        graph = self.graph
+        node = None if graph is None else find_node(graph, 0, path)[0]
+        if graph is not None and node is not None:
+            attribute = graph.attribute(node, VARIABLE_VALUE)
+            if attribute is not None:
+                return attribute.value
+        named = self._source.names.get(path, ())
+        return named[0] if len(named) == 1 else None
+
+    def _own_key(self, path: str) -> str | None:
+        """Return the key that is this path, or that of the value of the object there."""
+        if path in self._by_key:
+            return path
+        key = attribute_key(path, VARIABLE_VALUE)
+        return key if key in self._by_key else None
 
     def _is_tensor(self, value: int) -> bool:
         tensors = self._source.tensors
@@ -183,8 +208,10 @@ class CheckpointReader:
                 f"{self.path}: {what} {shorten(path)!r}. It holds {', '.join(near) or 'none'}."
                 " See keys() for all."
             )
-        key = path if path in self._by_key else attribute_key(path, VARIABLE_VALUE)
         info = self._source.tensors[value]
+        key = self._own_key(path)
+        if key is None:
+            key = next(key for key, number in self._by_key.items() if number == value)
         return StoredTensor(key, info.shape, numpy_dtype(info.dtype), self._source, value)
 
 
@@ -244,6 +271,8 @@ def load(path: PathLike) -> Any:
     shared is shared. The slot variables of an optimizer stand in its dict under
     `.OPTIMIZER_SLOT`: by the name of the slot, then by the path of the variable. A name-based
     checkpoint becomes one dict of arrays by name. No class of the program that saved it is needed.
+    TensorFlow does not store what a container was: of its checkpoints, lists become dicts, too.
+    What cannot be interpreted is left out, with a warning.
 
     Args:
         path: a checkpoint, or a directory: its newest one.
@@ -265,6 +294,8 @@ def load(path: PathLike) -> Any:
     try:
         if source.graph is None:
             return {name: source.read(numbers[0]) for name, numbers in source.names.items()}
+        if source.unclear:
+            _warn_of_unclear(source)
         return _Loader(source, source.graph).tree()
     finally:
         source.close()
@@ -286,6 +317,12 @@ def _open(path: PathLike) -> CheckpointSource:
     return open_resolved(path)
 
 
+def _warn_of_unclear(source: CheckpointSource) -> None:
+    first, more = source.unclear[0], len(source.unclear) - 1
+    others = f" ({more:,} more)" if more else ""
+    warn(f"{source.path}: left out {first.what}: {first.reason}.{others}")
+
+
 class _Loader:
     """Builds the tree of a whole checkpoint."""
 
@@ -301,9 +338,10 @@ class _Loader:
         return build_tree(self._graph, 0, self._leaf, self._own_values)
 
     def _read_all(self) -> dict[int, Array]:
-        """Read all tensors of fixed item size at once."""
-        tensors = self._source.tensors
-        numbers = [i for i, t in enumerate(tensors) if t.dtype not in (STRING, PYTHON, BYTES)]
+        """Read all tensors of fixed item size that the graph has, at once."""
+        tensors, graph = self._source.tensors, self._graph
+        values = np.unique(graph.attribute_values[graph.attribute_kinds != AttributeKind.PYTHON])
+        numbers = [i for i in values.tolist() if tensors[i].dtype not in UNSIZED]
         arrays = [np.empty(tensors[i].shape, numpy_dtype(tensors[i].dtype)) for i in numbers]
         self._source.read_into(numbers, arrays)
         return dict(zip(numbers, arrays, strict=True))
@@ -343,7 +381,6 @@ class _Loader:
         value = self._arrays.get(attribute.value)
         if value is not None:
             return value[()] if attribute.kind is AttributeKind.SCALAR else value
-        tensors = self._source.tensors
-        if attribute.value < len(tensors) and tensors[attribute.value].dtype == STRING:
-            return self._source.read(attribute.value)
-        return self._source.value(attribute.value)
+        if self._source.is_plain(attribute.value) or attribute.kind is AttributeKind.STATE:
+            return self._source.value(attribute.value)
+        return self._source.read(attribute.value)

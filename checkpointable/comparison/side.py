@@ -89,8 +89,7 @@ def content_digest(content: Content) -> bytes:
 
 
 def _stored_info(source: CheckpointSource, number: int) -> TensorInfo | None:
-    is_plain = number >= len(source.tensors) or source.tensors[number].dtype == PYTHON
-    return None if is_plain else source.tensors[number]
+    return None if source.is_plain(number) else source.tensors[number]
 
 
 def _stored_contents(source: CheckpointSource, numbers: Iterable[int]) -> Iterator[Content]:
@@ -129,7 +128,7 @@ def _read_unsized(source: CheckpointSource, number: int) -> bytes:
 
 
 def _is_sized(source: CheckpointSource, number: int) -> bool:
-    return number < len(source.tensors) and source.tensors[number].dtype not in UNSIZED
+    return not source.is_plain(number) and source.tensors[number].dtype not in UNSIZED
 
 
 def _length(source: CheckpointSource, number: int) -> int:

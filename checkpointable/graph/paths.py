@@ -10,7 +10,13 @@ from checkpointable.names import attribute_key
 
 
 def values_by_key(source: CheckpointSource) -> Iterator[tuple[str, int]]:
-    """Yield the key and the number of every value; in a name-based checkpoint the key is a name."""
+    """Yield the key and the number of every value; in a name-based checkpoint the key is a name.
+
+    They are the keys that the files themselves have, where they have any.
+    """
+    if source.keys is not None:
+        yield from source.keys.items()
+        return
     graph = source.graph
     if graph is None:
         yield from ((name, numbers[0]) for name, numbers in source.names.items())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from checkpointable.errors import CheckpointError, IncompatibleCheckpointError
-from checkpointable.format.source import CheckpointSource
+from checkpointable.format.source import CheckpointSource, Unclear
 from checkpointable.names import SAVE_COUNTER, Paths
 from checkpointable.options import RestoreOptions
 from checkpointable.restore.grafts import GraftedGraph, Origin
@@ -98,6 +98,11 @@ class Books:
         for _, older in options.rename:
             require_node(self.graph, self.start, older, f"rename to {older!r}", source.path)
         self.paths = Paths()
+        #: What cannot be interpreted, by node; and the tensors that hold something empty.
+        self.unclear: dict[int, list[Unclear]] = {}
+        for unclear in source.unclear:
+            self.unclear.setdefault(unclear.node, []).append(unclear)
+        self._empty = source.empty
         #: The numbers of the stored values that found a live one.
         self.consumed: set[int] = set()
         #: What waits for objects, as long as these live.
@@ -171,6 +176,10 @@ class Books:
         """Return why the live value there was given none, if it was met."""
         entry = self._lacking.get((id(owner), names))
         return entry[1] if entry is not None and entry[0]() is owner else None
+
+    def why_no_value(self, node: int, reason: str) -> str:
+        """Return why a stored node has no value; something else than that may be known."""
+        return "; ".join(f"{u.what}: {u.reason}" for u in self.unclear.get(node, ())) or reason
 
     def matched_below_root(self) -> bool:
         """Tell whether a live object below the root was matched."""
@@ -262,7 +271,7 @@ class Books:
     def is_empty(self, number: int) -> bool:
         """Tell whether a stored value is `None` or an empty container, which fails no match."""
         if number < len(self.source.tensors):
-            return False
+            return number in self._empty
         value = self.source.value(number)
         return value is None or (isinstance(value, CONTAINERS) and not value)
 

@@ -104,6 +104,7 @@ class NameMatch:
             split=self.split,
             cast=self.cast,
             skipped=self.skipped,
+            unverified=self.source.unverified,
         )
 
 

@@ -9,10 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from checkpointable.errors import CorruptCheckpointError, UnsupportedFormatError
+from checkpointable.errors import (
+    CorruptCheckpointError,
+    IncompatibleCheckpointError,
+    UnsupportedFormatError,
+)
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
+from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -60,8 +65,19 @@ def fetch_values(
 
 
 def overwrite(target: Array, value: Any) -> None:
-    """Copy a stored value into a live array, which may be of another dtype and shape."""
-    np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+    """Copy a stored value into a live array, which may be of another dtype and shape.
+
+    Raises:
+        IncompatibleCheckpointError: it holds bytes that are no text, and the array only text.
+    """
+    array = like_live_strings(np.asarray(value), target)
+    try:
+        np.copyto(target, array.reshape(target.shape), casting="unsafe")
+    except UnicodeDecodeError:
+        raise IncompatibleCheckpointError(
+            f"the checkpoint holds bytes that are no UTF-8, the program an array of {target.dtype}."
+            " Make it one of dtype object."
+        ) from None
 
 
 def check_every_byte(source: CheckpointSource) -> None:

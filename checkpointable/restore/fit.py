@@ -129,7 +129,8 @@ def fit_tensor_to_plain(info: TensorInfo, live: Any) -> Fit | Misfit:
     if info.shape == () and plain is type(live):
         return Fit(lambda stored: plain(stored[()]), f"{info.dtype} to {type(live).__name__}")
     if info.shape == () and info.dtype == "string" and isinstance(live, (str, bytes)):
-        return Fit(lambda stored: stored[()], f"string to {type(live).__name__}")
+        to_live = decoded if type(live) is str else _same
+        return Fit(lambda stored: to_live(stored[()]), f"string to {type(live).__name__}")
     remedy = "Make it an array, or leave it out with RestoreOptions(skip=)."
     return Misfit(describe(info.dtype, info.shape), describe_live(live), remedy)
 
@@ -148,6 +149,31 @@ def fit_plain_to_array(stored: Any, live: Array) -> Fit | Misfit:
     if not _is_held(stored, dtype):
         return misfit
     return Fit(lambda value: np.asarray(value).astype(dtype), f"{type(stored).__name__} to {name}")
+
+
+def decoded(item: Any) -> Any:
+    r"""Return the text that bytes are in UTF-8; anything else as it is.
+
+    >>> decoded(b"caf\xc3\xa9"), decoded(b"\xff"), decoded("text")
+    ('café', b'\xff', 'text')
+    """
+    if type(item) is not bytes:
+        return item
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return item
+
+
+def like_live_strings(stored: Array, live: Array) -> Array:
+    """Return stored strings as text where the live ones are: TensorFlow knows only bytes (R-36)."""
+    if stored.dtype.kind != "O" or live.dtype.kind != "O" or not live.size:
+        return stored
+    if any(type(item) is not str for item in live.flat):
+        return stored
+    texts: Array = np.empty(stored.size, object)
+    texts[:] = [decoded(item) for item in stored.flat]
+    return texts.reshape(stored.shape)
 
 
 def plain_type(dtype: str) -> type | None:
@@ -196,6 +222,7 @@ def remaker(live: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], 
 
     def remake(stored: Any) -> Any:
         array = np.asarray(stored if convert is None else convert(stored))
+        array = like_live_strings(array, live)
         array = array.astype(dtype, copy=False).reshape(shape)
         array.flags.writeable = writeable
         return array
@@ -211,6 +238,10 @@ def as_stored(value: StoredValue) -> Callable[[Any], Any] | None:
 def array_dtype_name(array: Array) -> str:
     """Return the name of an array's dtype in files; arrays of objects hold strings."""
     return STRING if array.dtype.kind == "O" else dtype_name(array.dtype)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _is_text_of(info: TensorInfo | None, dtype: np.dtype[Any]) -> bool:

@@ -141,7 +141,8 @@ class Giving:
         stored = {a.name: a.value for a in self._graph.attributes(node)}
         absent = [name for name in names if name not in stored]
         if absent:
-            self.plan.lacking.append((live, (), why_no_tensors(absent)))
+            reason = self._books.why_no_value(node, why_no_tensors(absent))
+            self.plan.lacking.append((live, (), reason))
             return
         numbers = {name: stored[name] for name in names}
         self.plan.tensors.append(GiveTensors(item.path, node, live, _receiver(live), numbers))
@@ -395,7 +396,8 @@ class Giving:
     def _no_value(self, node: int) -> str:
         kind = self._graph.kind(node)
         what = "an object" if kind is NodeKind.OBJECT else f"a {kind.name.lower()}"
-        return f"the checkpoint holds {what} there, which has no value"
+        reason = f"the checkpoint holds {what} there, which has no value"
+        return self._books.why_no_value(node, reason)
 
 
 def own_names(live: Any) -> tuple[str, ...]:

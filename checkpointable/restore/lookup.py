@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from checkpointable.errors import IncompatibleCheckpointError
-from checkpointable.format.records import NodeKind
+from checkpointable.format.records import NodeKind, ObjectGraph
 from checkpointable.names import covers, escape, leads_to
 from checkpointable.restore.grafts import GraftedGraph, Origin
 from checkpointable.restore.selection import Selection
 
 
-def find_node(graph: GraftedGraph, start: int, path: str) -> tuple[int | None, str]:
+def find_node(graph: GraftedGraph | ObjectGraph, start: int, path: str) -> tuple[int | None, str]:
     """Return the node at a path, or `None`, and how much of the path leads somewhere."""
     node, found = start, ""
     for component in path.split("/") if path else ():

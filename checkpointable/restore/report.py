@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
+from checkpointable.format.paths import paths_of
 from checkpointable.format.records import Attribute, Slot
 from checkpointable.graph.outline import outline
 from checkpointable.graph.walk import Walk, walk
@@ -20,7 +21,7 @@ from checkpointable.restore.giving import own_names
 from checkpointable.restore.grafts import moved_to
 from checkpointable.restore.places import OWN_TENSORS, Names, is_given_after
 from checkpointable.restore.plan import Issue
-from checkpointable.restore.selection import Trail
+from checkpointable.restore.selection import EVERYTHING, Trail
 from checkpointable.restore.stored import CONTAINERS
 from checkpointable.trackable.base import Variable, peek_tracking
 from checkpointable.trackable.children import Kind
@@ -54,6 +55,7 @@ class Report:
         cast: values that were converted.
         skipped: what the options left out.
         untracked: attributes that are not part of the object graph.
+        unverified: why what was read could not be verified; "" where it was.
     """
 
     source: str
@@ -66,6 +68,7 @@ class Report:
     cast: Sequence[Entry] = ()
     skipped: Sequence[Entry] = ()
     untracked: Sequence[Entry] = ()
+    unverified: str = ""
 
     @classmethod
     def of_assigned(cls, books: Books, done: Iterable[int]) -> Report:
@@ -122,6 +125,8 @@ class Report:
             if getattr(self, category)
         )
         lines = [f"{self.source}: {counts or 'nothing to restore'}"]
+        if self.unverified:
+            lines.append(f"not verified: {self.unverified}")
         for category in CATEGORIES:
             lines.extend(outline(category, getattr(self, category), _without_path))
         return "\n".join(lines)
@@ -154,6 +159,7 @@ def build_report(books: Books, waits: Iterable[Waits] | None = None) -> Report:
         cast=_issues(books, books.cast),
         skipped=skipped,
         untracked=[Entry(u.path, reason=f"{u.type}: {u.reason}") for u in live.untracked],
+        unverified=books.source.unverified,
     )
 
 
@@ -300,6 +306,7 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
     slots = {slot.slot_variable: slot for slot in books.slots.all}
     elsewhere = {issue.node for issue in books.mismatched}
     for node, paths, path in _reachable(books):
+        unused.extend(_unclear(books, node, paths.shown(path)))
         for attribute in books.graph.attributes(node):
             is_open = attribute.value not in books.consumed and node not in elsewhere
             if is_open and not books.is_empty(attribute.value):
@@ -307,7 +314,24 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
                 reason = "waits for its object" if waits else _why_unused(books, slots.get(node))
                 entry = _stored_entry(books, attribute, paths.shown(path), reason)
                 (pending if waits else unused).append(entry)
+    if books.start == 0 and books.selection.start() is EVERYTHING:
+        unused.extend(_out_of_reach(books))
     return pending, unused
+
+
+def _unclear(books: Books, node: int, path: str) -> Iterator[Entry]:
+    """Yield what cannot be interpreted at a node, unless a live object is said to lack it."""
+    if not any(books.why_lacking(live, ()) for live in books.bound_to(node)):
+        for unclear in books.unclear.get(node, ()):
+            yield Entry(path, reason=f"{unclear.what}: {unclear.reason}")
+
+
+def _out_of_reach(books: Books) -> Iterator[Entry]:
+    """Yield what cannot be interpreted at nodes that no path leads to."""
+    if books.unclear:
+        _, numbers = paths_of(books.graph.stored)
+        for node in books.unclear.keys() - numbers.keys():
+            yield from _unclear(books, node, f"(node {node})")
 
 
 def _reachable(books: Books) -> Iterator[tuple[int, Paths, int]]:
@@ -348,7 +372,7 @@ def _why_unused(books: Books, slot: Slot | None) -> str:
 def _stored_entry(books: Books, attribute: Attribute, path: str, reason: str) -> Entry:
     tensors = books.source.tensors
     path = value_path("" if path == "(root)" else path, attribute.name) or path
-    if attribute.value < len(tensors):
+    if not books.source.is_plain(attribute.value):
         info = tensors[attribute.value]
         return Entry(path, info.dtype, info.shape, reason)
     return Entry(path, reason=reason)

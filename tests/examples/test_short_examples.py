@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,12 @@ def test_adam_goes_on_from_any_step(tmp_path, interrupted_at):
     slots = [second.optimizer.get_slot(second.x, name).value for name in ("m", "v")]
     np.testing.assert_allclose([second.x.value, *slots], by_hand(10), rtol=1e-12)
     assert 10 == second.optimizer.step
+
+
+def test_a_model_goes_on_without_tensorflow():
+    """What Keras saved is restored in full, predicts the same, and is trained on."""
+    output = run("read_tensorflow")
+    reached, here, later = [float(number) for number in re.findall(r"0\.\d{4}", output)]
+    assert "digits_from_keras/ckpt: 19 restored\n" in output
+    assert reached == here
+    assert later > here > 0.9

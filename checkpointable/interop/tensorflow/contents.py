@@ -37,17 +37,15 @@ class TensorContents:
         tensors: Tensors,
         files: DataFiles,
         path: str,
+        dtypes: Mapping[int, str],
+        texts: Collection[int],
     ) -> None:
         self._tensors = tensors
         self._files = files
         self._path = path
-        self._texts: Collection[int] = ()
+        self._texts = texts
         self._filled: set[int] = set()
         self.infos: list[TensorInfo] = list(tensors.infos)
-
-    def tell(self, dtypes: Mapping[int, str], texts: Collection[int]) -> None:
-        """Take over what is said beside the tensors: which strings are none, and which are str."""
-        self._texts = texts
         for number, dtype in dtypes.items():
             self.infos[number] = TensorInfo(dtype, self.infos[number].shape)
 

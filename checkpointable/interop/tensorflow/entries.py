@@ -90,17 +90,18 @@ def read_entries(data: memoryview, file: str) -> Entries:
     shards, order = _read_header(table, file)
     keys: list[bytes] = []
     kinds: list[Kind] = []
-    known: dict[tuple[int, tuple[int, ...]], Kind] = {}
+    known: dict[tuple[int, bytes], Kind] = {}
     places: tuple[list[int], ...] = ([], [], [], [])
     shard, offset, size, checksum = places
     slices: dict[int, Sequence[Extents]] = {}
-    for key, entry in parse_each("BundleEntry", table, file):
-        described = entry.dtype, tuple([dim.size for dim in entry.shape.dim])
+    for key, entry in parse_each("StoredEntry", table, file):
+        described = entry.dtype, entry.shape
         kind = known.get(described)
         if kind is None:
             kind = known[described] = _kind(*described, file, key)
-        if entry.slices:
-            slices[len(keys)] = [_extents(part) for part in entry.slices]
+        parts = entry.slices
+        if parts:
+            slices[len(keys)] = [_extents(part) for part in parts]
         keys.append(key)
         kinds.append(kind)
         shard.append(entry.shard_id)
@@ -136,9 +137,10 @@ def _read_header(table: Iterator[tuple[bytes, bytes]], file: str) -> tuple[int, 
     return header.num_shards, _ORDERS[header.endianness]
 
 
-def _kind(number: int, shape: tuple[int, ...], file: str, key: bytes) -> Kind:
+def _kind(number: int, dims: bytes, file: str, key: bytes) -> Kind:
     """Return what an entry of that dtype and shape is; refuse what no tensor has."""
     what = f"the tensor {key[:80]!r}"
+    shape = tuple(dim.size for dim in parse("TensorShape", dims, file, f"the shape of {what}").dim)
     name = dtype_name(number, file, what)
     item = item_size(name)
     # Where a dimension is 0, numpy still wants the others to fit; of a tensor in slices only the

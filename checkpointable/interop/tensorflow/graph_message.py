@@ -23,6 +23,7 @@ from checkpointable.format.records import (
     KeyKind,
     ObjectGraph,
     Snapshot,
+    Streamed,
 )
 from checkpointable.format.values import decode_value, encode_value
 from checkpointable.interop.tensorflow.annotations import (
@@ -40,7 +41,7 @@ from checkpointable.interop.tensorflow.annotations import (
 from checkpointable.interop.tensorflow.messages import message
 from checkpointable.names import PY_STATE, VARIABLE_VALUE, attribute_key, escape, shorten
 
-Tensor = npt.NDArray[Any] | Blob | Divided
+Tensor = npt.NDArray[Any] | Blob | Divided | Streamed
 
 #: The longest object graph, and the most bytes of keys: a message of protobuf must stay below
 #: 2 GiB, and holds the keys.
@@ -60,8 +61,8 @@ class Keyed:
 
     Attributes:
         key: in the bundle.
-        tensor: an array; an array in slices; a blob of dtype "string" (encoded as F-37 says), or
-            of another dtype, whose data are the one string of a scalar.
+        tensor: an array, in slices or streamed too; a blob of dtype "string" (encoded as F-37
+            says), or of another dtype, whose data are the one string of a scalar.
         number: its position among the tensors of the snapshot; -1 for a plain value, which stands
             elsewhere there.
     """

@@ -30,6 +30,11 @@ _MESSAGES: Final = {
         "1 dtype int32, 2 shape TensorShape, 3 shard_id int32, 4 offset int64, 5 size int64,"
         " 6 crc32c fixed32, 7 slices TensorSlice*"
     ),
+    # The same, the shape left as it is: a checkpoint has many tensors and few shapes.
+    "StoredEntry": (
+        "1 dtype int32, 2 shape bytes, 3 shard_id int32, 4 offset int64, 5 size int64,"
+        " 6 crc32c fixed32, 7 slices TensorSlice*"
+    ),
     # The object graph.
     "TrackableObjectGraph": "1 nodes TrackableObject*",
     "TrackableObject": (

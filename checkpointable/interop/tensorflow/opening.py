@@ -77,15 +77,6 @@ def open_index(storage: Storage, path: str) -> OpenIndex:
     raise corrupt(path, "T-1", "the checkpoint is being replaced all the time")
 
 
-def data_file(path: str, shard: int, count: int) -> str:
-    """Return the path of a data file.
-
-    >>> data_file("run/ckpt-1", 0, 2)
-    'run/ckpt-1.data-00000-of-00002'
-    """
-    return f"{path}.data-{shard:05d}-of-{count:05d}"
-
-
 def _read_index(storage: Storage, index_path: str) -> tuple[FileStatus, bytearray]:
     """Return the whole index and what the storage said of it."""
     file = storage.open_read(index_path)
@@ -112,7 +103,7 @@ def _open_data_files(
     named = {n for i, n in enumerate(entries.shard) if i not in entries.slices}
     try:
         for number in sorted(named):
-            name = data_file(path, number, entries.shards)
+            name = files.shard_file(path, number, entries.shards)
             try:
                 opened[number] = storage.open_read(name)
             except CheckpointNotFoundError:

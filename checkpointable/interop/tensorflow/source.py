@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import Any, Final, final
 
 import numpy.typing as npt
 
 from checkpointable.bundle.lifetime import Lifetime
-from checkpointable.errors import (
-    CheckpointError,
-    CorruptCheckpointError,
-    MissingDependencyError,
-    StorageError,
-)
+from checkpointable.bundle.verify import finding_of
+from checkpointable.errors import CheckpointError, CorruptCheckpointError
 from checkpointable.format.records import ObjectGraph, TensorInfo
 from checkpointable.format.source import CheckpointSource, Finding, Unclear
-from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY
 from checkpointable.interop.tensorflow.contents import TensorContents
-from checkpointable.interop.tensorflow.graph import StoredGraph
+from checkpointable.interop.tensorflow.meaning import Meaning, read_words, understand
 from checkpointable.interop.tensorflow.opening import OpenIndex, open_index
-from checkpointable.interop.tensorflow.stored_graph import (
-    read_annotations,
-    read_stored_graph,
-    texts_of_names,
-)
 from checkpointable.storage.base import FileStatus, Storage
 
 Array = npt.NDArray[Any]
@@ -39,8 +28,7 @@ def open_bundle(storage: Storage, path: str) -> CheckpointSource:
     """Open the TensorFlow checkpoint of version 2 at a path: `PATH.index` and its data files.
 
     The whole index and the places of all tensors in the data files are checked; the object graph
-    is when it is first asked for.
-    The source holds the files open until it is closed.
+    is, when it is first asked for. The source holds the files open until it is closed.
 
     Raises:
         CheckpointNotFoundError: there is none; the message names those that are there.
@@ -67,48 +55,43 @@ class TensorFlowSource(CheckpointSource):
         self.keys: Mapping[str, int] = index.tensors.keys
         self._storage = storage
         self._index = index
-        self._contents = TensorContents(index.tensors, index.data, index.index_path)
+        self._words = read_words(index)
+        self._meaning: Meaning | None = None
+        early = self._understood() if self._words.tell_dtypes else None
+        self._contents = TensorContents(
+            index.tensors,
+            index.data,
+            index.index_path,
+            early.dtypes if early else {},
+            early.texts if early else frozenset(),
+        )
         self.tensors: Sequence[TensorInfo] = self._contents.infos
         self._life = Lifetime(index.path, index.close)
-        said = read_annotations(self._contents, self.keys, index.index_path)
-        self._annotations = said
-        self.metadata: Mapping[str, Any] = {} if said is None else said.metadata
-        if said is not None and self.graph is None:
-            texts = texts_of_names(said, self._contents, self.keys, index.index_path)
-            self._contents.tell({}, texts)
-
-    @cached_property
-    def _stored_graph(self) -> StoredGraph | None:
-        """The object graph, read when it is first asked for: most tensors are read without it."""
-        with self._life.reading():
-            stored = read_stored_graph(
-                self._contents, self.keys, self._annotations, self._index.index_path
-            )
-        if stored is not None:
-            self._contents.tell(stored.tensor_dtypes, stored.texts)
-        return stored
 
     @property
     def graph(self) -> ObjectGraph | None:  # type: ignore[override]
-        """The object graph; `None` for a name-based checkpoint."""
-        return None if self._stored_graph is None else self._stored_graph.graph
+        """The object graph, understood when first asked for; `None` if there are names only."""
+        return self._understood().graph
 
-    @cached_property
+    @property
     def names(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]
         """The numbers of the tensors of each global name."""
-        if self.graph is not None:
-            return self.graph.global_names()
-        return {key: (number,) for key, number in self.keys.items() if key != ANNOTATIONS_KEY}
+        return self._understood().names
+
+    @property
+    def unclear(self) -> Sequence[Unclear]:  # type: ignore[override]
+        """What in the graph cannot be interpreted."""
+        return self._understood().unclear
 
     @property
     def empty(self) -> Collection[int]:  # type: ignore[override]
         """The numbers of the tensors that hold `None` or an empty container."""
-        return () if self._stored_graph is None else self._stored_graph.empty
+        return self._understood().empty
 
     @property
-    def unclear(self) -> Sequence[Unclear]:  # type: ignore[override]
-        """What the object graph holds that cannot be interpreted."""
-        return () if self._stored_graph is None else self._stored_graph.unclear
+    def metadata(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The user's metadata."""
+        return self._understood().metadata
 
     @property
     def status(self) -> FileStatus:
@@ -161,30 +144,21 @@ class TensorFlowSource(CheckpointSource):
         """Whether the files are closed."""
         return self._life.ended
 
+    def _understood(self) -> Meaning:
+        if self._meaning is None:
+            self._meaning = understand(self._words, self._index.tensors, self._index.index_path)
+        return self._meaning
+
     def _findings(self) -> Iterator[Finding]:
         try:
-            _ = self.graph
-        except CheckpointError as damage:
-            yield finding(damage, self._index.index_path)
+            self._understood()
+        except CorruptCheckpointError as damage:
+            yield finding_of(damage, self._index.index_path)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkpointable-verify") as pool:
             for errors in pool.map(self._check, range(len(self.tensors))):
                 for error in errors:
-                    yield finding(error, self._index.index_path)
+                    yield finding_of(error, self._index.index_path)
 
     def _check(self, number: int) -> list[CheckpointError]:
         """Return what is wrong with a tensor."""
         return list(self._contents.check(number))
-
-
-def finding(error: CheckpointError, path: str) -> Finding:
-    """Put an error into a list instead of raising it.
-
-    Raises:
-        MissingDependencyError: it says nothing of the checkpoint.
-    """
-    if isinstance(error, MissingDependencyError):
-        raise error
-    if isinstance(error, CorruptCheckpointError):
-        return Finding(error.file or path, error.rule, error.message)
-    file = error.filename if isinstance(error, StorageError) else path
-    return Finding(str(file or path), "T-7", error.message)

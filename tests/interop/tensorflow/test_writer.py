@@ -159,13 +159,14 @@ def test_every_dtype_has_its_number_and_its_bytes(dtype: Any) -> None:
     small = np.arange(6).reshape(2, 3).astype(dtype)
     large = np.resize(small, (300, 1000))
     values = {"a": small, "b": small.T, "c": small[::-1, ::2], "d": large, "e": large.T}
-    commit = written({**values, "f": np.array(small[0, 1])})
+    commit = written({**values, "f": np.array(small[0, 1]), "g": small[:0]})
     rows = entries(commit)
 
     expected = b"".join(np.ascontiguousarray(value).tobytes() for value in values.values())
     assert expected + small[0, 1].tobytes() == bytes(commit.shards[0].data)
     assert bytes([8, DTYPES[dtype]]) == rows[b"a"][:2]
     assert b"\x12\x00" == rows[b"f"][2:4]  # the shape of a scalar
+    assert bytes.fromhex("35 d8ea82a2") == rows[b"g"][-5:]  # the checksum of nothing
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "u8", "c8", "c16", "f2"])
