@@ -153,14 +153,15 @@ class _Writing:
     def _add_attribute(self, node: Any, number: int, attribute: Attribute) -> None:
         path = self._paths.full(self._numbers[number])
         name, tensor, flags = self._stored(attribute, path)
-        # TensorFlow escapes such a name once in the graph and once more in the key.
-        escaped = escape(name)
-        key = attribute_key(path, escaped)
+        # TensorFlow writes a name that is escaped once more, but looks for this one.
+        key = attribute_key(path, name)
         self._room -= len(key)
         if key in self._keys or self._room < 0:
             raise self._refusal(key, path)
         self._keys.add(key)
-        node.attributes.add(name=escaped, full_name=attribute.full_name or "", checkpoint_key=key)
+        node.attributes.add(
+            name=escape(name), full_name=attribute.full_name or "", checkpoint_key=key
+        )
         self._kinds.append(attribute.kind | flags)
         in_snapshot = attribute.value < len(self._snapshot.tensors)
         self.tensors.append(Keyed(key, tensor, attribute.value if in_snapshot else -1))
