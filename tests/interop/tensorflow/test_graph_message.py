@@ -202,6 +202,19 @@ def test_two_values_of_one_key_are_refused() -> None:
         graph_message(taken(root))
 
 
+@pytest.mark.parametrize("names", [(".ATTRIBUTES",), ("a.ATTRIBUTES", "b")])
+def test_names_that_tensorflow_cannot_restore_are_refused(names: tuple[str, ...]) -> None:
+    """TensorFlow would look for the value behind the wrong part of its key."""
+    value: Any = Variable(1.0)
+    for name in reversed(names):
+        outer = Node()
+        outer.track(name, value)
+        value = outer
+
+    with pytest.raises(NotCheckpointableError, match="ends with '.ATTRIBUTES'"):
+        graph_message(taken(value))
+
+
 def test_the_same_graph_gives_the_same_bytes() -> None:
     """No clock and no random numbers."""
     root = Node()
