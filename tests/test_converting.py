@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 
 import checkpointable as ckpt
+from checkpointable.interop.tensorflow.table import read_table
+from checkpointable.interop.tensorflow.table_writer import encode_table
 from tests.test_round_trip import build, graphs
 
 MIB = 1 << 20
@@ -280,6 +284,222 @@ def test_wrong_calls_are_refused(tmp_path, stored):
     assert {} == files(tmp_path, "")
 
 
+FORMATS = ("native", "tensorflow", "safetensors")
+everywhere = pytest.mark.parametrize("source", FORMATS)
+anywhere = pytest.mark.parametrize("target", FORMATS)
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with one checkpoint in each format, named after it."""
+    directory = tmp_path_factory.mktemp("portable")
+    for name in FORMATS:
+        portable_model().write(directory / name, format=name, metadata={"run": 3}, durable=False)
+    return directory
+
+
+@everywhere
+@anywhere
+def test_every_format_becomes_every_other(tmp_path, portable, source, target):
+    """Graph, slots, cycles, states, plain values and metadata go from any format to any, and back.
+
+    What comes back to the native format has the very bytes of a save in it.
+    """
+    path = ckpt.convert(portable / source, tmp_path / "copy", format=target, durable=False)
+    ckpt.convert(path, tmp_path / "back", durable=False)
+
+    assert not ckpt.diff(portable / source, path)
+    assert files(portable, "native") == files(tmp_path, "back")
+    assert {"run": 3} == ckpt.load_checkpoint(path).metadata
+    assert [] == ckpt.verify(path)
+
+
+@anywhere
+def test_a_copy_is_what_a_save_in_its_format_would_have_written(tmp_path, portable, target):
+    """In every format the bytes of the files are those of a save of the objects."""
+    ckpt.convert(portable / "native", tmp_path / target, format=target, durable=False)
+
+    assert files(portable, target) == files(tmp_path, target)
+
+
+@everywhere
+@anywhere
+def test_objects_are_restored_from_a_copy(tmp_path, portable, source, target):
+    """A program that restores the copy finds all of it, whatever format it came from."""
+    path = ckpt.convert(portable / source, tmp_path / "copy", format=target, durable=False)
+    model = portable_model()
+    model.step, model.model.layers[0].kernel.value[:] = 0, 0
+    model.model.state.deserialize = lambda data: None
+    model.restore(path).assert_consumed()
+
+    assert 7 == model.step
+    assert np.array_equal(
+        portable_model().model.layers[0].kernel.value, model.model.layers[0].kernel.value
+    )
+
+
+@everywhere
+@anywhere
+def test_a_checkpoint_of_any_format_replaces_itself(tmp_path, portable, source, target):
+    """The source is read to its end though the new files take its place; nothing of it is left."""
+    path = ckpt.convert(portable / source, tmp_path / "ckpt", format=source, durable=False)
+    assert path == ckpt.convert(path, path, format=target)
+
+    named = {name.partition("-")[0] for name in files(tmp_path, "ckpt")}
+    assert named == {name.partition("-")[0] for name in files(portable, target)}
+    assert not ckpt.diff(portable / source, path)
+
+
+@everywhere
+@anywhere
+def test_names_go_from_any_format_to_any(tmp_path, source, target):
+    """A name-based checkpoint is one in every format, and has the same names and arrays."""
+    variables = {
+        "dense/w": ckpt.Variable(np.arange(40_000, dtype=np.float32).reshape(100, 400)),
+        "dense/w.b": ckpt.Variable(np.int16(3)),
+        "empty": ckpt.Variable(np.zeros((0, 2))),
+    }
+    saver = ckpt.Saver(variables, options=ckpt.SaveOptions(format=source, durable=False))
+    path = saver.save(None, tmp_path / "named", write_state=False)
+    copy = ckpt.convert(path, tmp_path / "copy", format=target, durable=False)
+    with ckpt.load_checkpoint(copy) as reader:
+        assert sorted(variables) == reader.keys()
+        assert reader.graph is None
+        for name, variable in variables.items():
+            assert equal(variable.numpy(), reader.get_tensor(name))
+
+
+@anywhere
+def test_progress_reaches_its_end_in_every_format(tmp_path, portable, target):
+    """However often a format goes over the data, the last call says that all is done."""
+    calls: list[tuple[int, int]] = []
+    ckpt.convert(
+        portable / "tensorflow",
+        tmp_path / "copy",
+        format=target,
+        durable=False,
+        progress=lambda *call: calls.append(call),
+    )
+    done = [call[0] for call in calls]
+
+    assert sorted(set(done)) == done
+    assert {done[-1]} == {total for _, total in calls}
+
+
+def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_path, stored):
+    """The refusal names the path, and what stood at the destination is intact."""
+    there = ckpt.Checkpoint(old=1).write(tmp_path / "there")
+    old = files(tmp_path, "")
+    for target in ("tensorflow", "safetensors"):
+        with pytest.raises(ckpt.NotCheckpointableError) as caught:
+            ckpt.convert(stored, there, format=target)
+        assert caught.value.path.startswith("model/")
+
+    assert old == files(tmp_path, "")
+
+
+SAMPLES = Path(__file__).parent / "fixtures" / "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("sample", "target"),
+    [
+        ("object_based_keras/ckpt-1", "native"),
+        ("object_based_slots/ckpt-1", "safetensors"),
+        ("object_based_nested/ckpt-1", "tensorflow"),
+        ("object_based_special/ckpt-1", "native"),
+        ("sharded_multi/ckpt-1", "native"),
+        ("partitioned/part", "safetensors"),
+        ("partitioned_v1/part", "tensorflow"),
+        ("name_based_v1/model.ckpt-42", "native"),
+        ("synthetic_big_endian/ckpt-1", "tensorflow"),
+    ],
+)
+def test_checkpoints_of_tensorflow_are_converted(tmp_path, sample, target):
+    """What TensorFlow wrote has the same values under the same paths in any format."""
+    path = ckpt.convert(SAMPLES / sample, tmp_path / "copy", format=target, durable=False)
+
+    assert not ckpt.diff(SAMPLES / sample, path)
+    assert [] == ckpt.verify(path)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    """TensorFlow takes any bytes for a name; nothing else does."""
+    with pytest.raises(ckpt.NotCheckpointableError, match="no text"):
+        ckpt.convert(SAMPLES / "large_name_keys/bytes", tmp_path / "copy")
+
+    assert {} == files(tmp_path, "")
+
+
+def edited(path: str, edit: Callable[[dict[bytes, bytes]], None]) -> str:
+    """Change the keys and values in the index of a TensorFlow checkpoint."""
+    index = Path(f"{path}.index")
+    rows = dict(read_table(memoryview(index.read_bytes()), str(index)))
+    edit(rows)
+    index.write_bytes(b"".join(encode_table(sorted(rows.items()))))
+    return path
+
+
+def small(path: Path) -> str:
+    """Write a TensorFlow checkpoint of two variables."""
+    checkpoint = ckpt.Checkpoint(a=ckpt.Variable([1.0, 2.0]), b=ckpt.Variable([3]))
+    return checkpoint.write(path, format="tensorflow", durable=False)
+
+
+def test_what_cannot_be_interpreted_is_named(tmp_path):
+    """A value that the graph names and the files lack is left out, and a warning says which."""
+
+    def drop(rows: dict[bytes, bytes]) -> None:
+        del rows[b"a/.ATTRIBUTES/VARIABLE_VALUE"], rows[b"_CHECKPOINTABLE_ANNOTATIONS"]
+
+    path = edited(small(tmp_path / "t"), drop)
+    with pytest.warns(ckpt.CheckpointWarning, match=r"Left out: a: .*VARIABLE_VALUE"):
+        copy = ckpt.convert(path, tmp_path / "copy")
+
+    assert [3] == ckpt.load(copy)["b"].tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_that_the_graph_does_not_name_is_named(tmp_path):
+    """Where warnings are errors, nothing was written yet."""
+
+    def add(rows: dict[bytes, bytes]) -> None:
+        rows[b"extra"] = rows[b"b/.ATTRIBUTES/VARIABLE_VALUE"]
+
+    path = edited(small(tmp_path / "t"), add)
+    with pytest.raises(ckpt.CheckpointWarning, match=r"1 of its tensors.* extra"):
+        ckpt.convert(path, tmp_path / "out" / "copy")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_checksums_is_converted_with_a_warning(tmp_path):
+    """What a model hub offers becomes a checkpoint; that nothing vouches for it is said."""
+    arrays = {"layer.w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.int64([1])}
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.warns(ckpt.CheckpointWarning, match="checksum"):
+        copy = ckpt.convert(tmp_path / "model.safetensors", tmp_path / "copy")
+
+    assert [] == ckpt.verify(copy)
+    with ckpt.load_checkpoint(copy) as reader:
+        assert equal(arrays["layer.w"], reader["layer/w"].numpy())
+
+
+@pytest.mark.parametrize("source", ["tensorflow", "safetensors"])
+def test_damage_in_any_format_gives_no_checkpoint(tmp_path, portable, source):
+    """One flipped bit in the data is found, and nothing is left of the copy."""
+    path = ckpt.convert(portable / source, tmp_path / "source" / "ckpt", format=source)
+    data = max((tmp_path / "source").iterdir(), key=lambda file: file.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ckpt.CorruptCheckpointError):
+        ckpt.convert(path, tmp_path / "out" / "copy")
+
+    assert {} == files(tmp_path / "out", "")
+
+
 PREPARE = textwrap.dedent("""
     import sys
     import numpy as np
@@ -300,8 +520,15 @@ PREPARE = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("target", ["native"])
-@pytest.mark.parametrize("source", ["native"])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("tensorflow", "safetensors"),
+        pytest.param("native", "native", marks=pytest.mark.campaign),
+        pytest.param("native", "tensorflow", marks=pytest.mark.campaign),
+        pytest.param("safetensors", "native", marks=pytest.mark.campaign),
+    ],
+)
 def test_memory_does_not_grow_with_a_tensor(tmp_path, figures, source, target):
     """A tensor of 256 MiB is converted in a few MiB."""
     path = str(tmp_path / "ckpt")

@@ -18,8 +18,8 @@ from checkpointable.format.tables import edges_of
 def breadth_first(graph: ObjectGraph) -> ObjectGraph:
     """Return a graph with its nodes numbered breadth-first, slot variables last.
 
-    Nodes, edges and slot variables that the root does not lead to are left out, and so are names
-    that nothing has. A graph that is in order is returned as it is.
+    Nodes, edges and slot variables that the root does not lead to are left out. Names stand in the
+    order of a snapshot. A graph that is in order is returned as it is.
     """
     order, slots = _order(graph)
     is_ordered = order == list(range(len(graph))) and len(slots) == len(graph.slots.reshape(-1, 4))
@@ -83,20 +83,25 @@ def _members(counts: Column, order: Sequence[int]) -> tuple[Column, Column]:
 
 
 def _with_own_names(graph: ObjectGraph) -> ObjectGraph:
-    """Return a graph whose table of names holds no name that nothing has."""
-    columns = {
-        name: getattr(graph, name)
-        for name in ("labels", "child_names", "attribute_names", "attribute_full_names")
-    }
+    """Return a graph whose names stand in the order in which a snapshot takes them down.
+
+    So there are no names that nothing has, and equal graphs become equal files.
+    """
     slots = graph.slots.reshape(-1, 4)
-    used = np.zeros(len(graph.names), bool)
-    for column in (*columns.values(), slots[:, 2]):
-        used[column[column != NOTHING]] = True
-    if used.all():
+    values = np.column_stack([graph.attribute_full_names, graph.attribute_names]).reshape(-1)
+    asked = np.concatenate([values, graph.labels, graph.child_names, slots[:, 2]])
+    found, firsts = np.unique(asked[asked != NOTHING], return_index=True)
+    order = found[np.argsort(firsts)]
+    if np.array_equal(order, np.arange(len(graph.names))):
         return graph
-    numbers = np.append(np.cumsum(used) - 1, NOTHING).astype(np.uint32)
-    own = {name: numbers[np.minimum(column, len(used))] for name, column in columns.items()}
+    numbers = np.full(len(graph.names) + 1, NOTHING, np.uint32)
+    numbers[order] = np.arange(len(order))
     slots = slots.copy()
     slots[:, 2] = numbers[slots[:, 2]]
-    names = [graph.names[i] for i in np.flatnonzero(used).tolist()]
-    return attrs.evolve(graph, names=names, slots=slots.reshape(-1), **own)
+    columns = ("labels", "child_names", "attribute_names", "attribute_full_names")
+    return attrs.evolve(
+        graph,
+        names=[graph.names[number] for number in order.tolist()],
+        slots=slots.reshape(-1),
+        **{name: numbers[np.minimum(getattr(graph, name), len(graph.names))] for name in columns},
+    )

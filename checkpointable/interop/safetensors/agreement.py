@@ -34,12 +34,13 @@ def described(index: Index, names: Sequence[str]) -> TensorEntries:
     return TensorEntries(names, dtypes, shapes, begins.tolist(), ends.tolist())
 
 
-def check_agreement(index: Index, header: Header, file: str) -> None:
+def check_agreement(index: Index, header: Header) -> None:
     """Check that header and index describe the same tensors at the same places.
 
     Raises:
         CorruptCheckpointError: they do not.
     """
+    file = header.file
     if (index.tensors.extent_counts > 1).any():
         raise corrupt(file, "S-9", "a tensor lies in several pieces")
     if len(index.shards) > 1 or int(index.shards.lengths.sum()) != header.data_length:

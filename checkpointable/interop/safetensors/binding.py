@@ -37,8 +37,10 @@ def bind(text: bytes) -> bytes:
     return bytes(bound)
 
 
-def stored_index(header: Header, file: str) -> bytes | None:
+def stored_index(header: Header) -> bytes | None:
     """Return the index in a header; `None` if it has none: another program wrote the file.
+
+    Ask before the tensors are looked at: in a file of ours whatever is wrong there is damage.
 
     Raises:
         CorruptCheckpointError: there is one, but it does not belong to this header.
@@ -54,7 +56,7 @@ def stored_index(header: Header, file: str) -> bytes | None:
     computed = digest(zeroed).hex().encode()
     if value is None or not value.startswith(MAGIC) or found != computed:
         raise corrupt(
-            file,
+            header.file,
             "S-8",
             "the header is damaged, or another program wrote the file anew and kept the index of"
             f" this library in it. In that case write it once more without the metadata {KEY!r},"
@@ -65,10 +67,10 @@ def stored_index(header: Header, file: str) -> bytes | None:
     version, _, encoded = value[len(MAGIC) + len(_ZEROS) + 1 :].partition(" ")
     if version != _VERSION:
         raise UnsupportedFormatError(
-            f"{file}: a newer version of checkpointable wrote this file (version {version[:20]} of"
-            f" its index, expected {_VERSION}). Install a newer version."
+            f"{header.file}: a newer version of checkpointable wrote this file (its index is of"
+            f" version {version[:20]}, expected {_VERSION}). Install a newer version."
         )
     try:
         return base64.b64decode(encoded, validate=True)
     except ValueError as error:
-        raise corrupt(file, "S-8", f"the index is no base64 text: {error}") from None
+        raise corrupt(header.file, "S-8", f"the index is no base64 text: {error}") from None

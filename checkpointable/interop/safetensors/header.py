@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -49,21 +50,34 @@ class TensorEntries:
     ends: Sequence[int]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Header:
     """A header that was read.
 
     Attributes:
+        file: the name of the file, for messages.
         text: its bytes, the spaces at its end included.
-        tensors: what it says of the tensors, in its order.
         metadata: texts by their names.
         data_length: the bytes after it.
     """
 
+    file: str
     text: bytes
-    tensors: TensorEntries
     metadata: Mapping[str, str]
     data_length: int
+    _entries: Mapping[str, Any]
+
+    @cached_property
+    def tensors(self) -> TensorEntries:
+        """What it says of the tensors, in its order; checked when first asked for.
+
+        Raises:
+            CorruptCheckpointError: it breaks a rule of the format.
+            UnsupportedFormatError: a tensor has a dtype that this library does not know.
+        """
+        tensors = _read_tensors(self._entries, self.file)
+        _check_places(tensors, self.data_length, self.file)
+        return tensors
 
     @property
     def data_begin(self) -> int:
@@ -76,19 +90,23 @@ def encode_header(tensors: TensorEntries, metadata: Mapping[str, str]) -> bytes:
     rows = zip(
         *(tensors.names, tensors.dtypes, tensors.shapes, tensors.begins, tensors.ends), strict=True
     )
-    entries: dict[str, Any] = {METADATA: metadata}
+    entries = [f'"{METADATA}":{_json(metadata)}']
+    kinds: dict[tuple[str, tuple[int, ...]], str] = {}
     for name, dtype, shape, begin, end in rows:
-        entries[name] = {"dtype": THEIRS[dtype], "shape": shape, "data_offsets": (begin, end)}
-    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+        kind = kinds.get((dtype, shape))
+        if kind is None:
+            kind = kinds[dtype, shape] = f'"dtype":"{THEIRS[dtype]}","shape":{_json(shape)}'
+        # Encoding a whole header of tuples and dicts takes twice as long.
+        entries.append(f'{_json(name)}:{{{kind},"data_offsets":[{begin},{end}]}}')
+    text = f"{{{','.join(entries)}}}".encode()
     return text + b" " * (-len(text) % HEAD)
 
 
 def read_header(file: ReadableFile) -> Header:
-    """Return the header of an open file, every rule checked.
+    """Return the header of an open file; what it says of the tensors is yet to be checked.
 
     Raises:
         CorruptCheckpointError: it breaks a rule of the format.
-        UnsupportedFormatError: a tensor has a dtype that this library does not know.
         StorageError: the storage failed.
     """
     size, path = file.status.size, file.path
@@ -109,9 +127,7 @@ def read_header(file: ReadableFile) -> Header:
     metadata = _read_metadata(entries.pop(METADATA, None), path, has_escapes=has_escapes)
     if has_escapes:
         _check_texts(entries, path)
-    tensors = _read_tensors(entries, path)
-    _check_places(tensors, size - HEAD - length, path)
-    return Header(text, tensors, metadata, size - HEAD - length)
+    return Header(path, text, metadata, size - HEAD - length, entries)
 
 
 def parse_object(text: bytes, rule: str, file: str) -> dict[str, Any]:
@@ -149,7 +165,7 @@ def _check_texts(texts: Any, file: str) -> None:
         raise corrupt(file, "S-3", "a text holds half of a surrogate pair") from None
 
 
-def _read_tensors(entries: dict[str, Any], file: str) -> TensorEntries:
+def _read_tensors(entries: Mapping[str, Any], file: str) -> TensorEntries:
     """Return what a header says of the tensors (S-5)."""
     dtypes: list[str] = []
     shapes: list[tuple[int, ...]] = []
@@ -255,6 +271,10 @@ def _check_places(tensors: TensorEntries, length: int, file: str) -> None:
             expected=f"{position} bytes",
             found=length,
         )
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_json: Final = _ENCODER.encode
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opens safetensors files: those of this library, those of others, and several that are one."""
+"""Opens safetensors files: those of this library, those of others, several that are one (S-1)."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def open_safetensors(storage: Storage, path: str, file: str) -> CheckpointSource
         return _open_sharded(storage, path, opened)
     try:
         header = read_header(opened)
-        data = stored_index(header, file)
+        data = stored_index(header)
         index = None if data is None else decode_index(data, file, Placement.PACKED)
         if index is not None:
-            check_agreement(index, header, file)
+            check_agreement(index, header)
             keys = {name: i for i, name in enumerate(header.tensors.names)}
             bundle = OpenBundle(path, file, opened.status, index, _parts([opened], [header]))
             return BundleSource(storage, bundle, format_name=_FORMAT, keys=keys)

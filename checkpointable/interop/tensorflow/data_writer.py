@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from checkpointable.bundle.array_bytes import as_bytes, as_stored, blocks, is_buffer, lies_as_stored
 from checkpointable.format.limits import MOST_SHARDS
+from checkpointable.format.records import Streamed
 from checkpointable.interop.tensorflow.checksums import crc, mask
 from checkpointable.interop.tensorflow.string_data import StringData
 from checkpointable.storage.base import WritableFile
@@ -31,13 +32,13 @@ class Piece:
     Attributes:
         dtype: TensorFlow's number of its dtype.
         shape: its own.
-        content: an array of any byte order and stride, or strings.
+        content: an array of any byte order and stride, strings, or a tensor that is read meanwhile.
         length: the bytes in the file.
     """
 
     dtype: int
     shape: tuple[int, ...]
-    content: npt.NDArray[Any] | StringData
+    content: npt.NDArray[Any] | StringData | Streamed
     length: int
 
 
@@ -145,7 +146,10 @@ def _buffers(piece: Piece) -> Iterable[Any]:
     if not piece.length:
         return ()
     if piece.dtype in _USED_BITS:
-        return _masked(content, _USED_BITS[piece.dtype])
+        bytes_of = content.blocks() if isinstance(content, Streamed) else blocks(content)
+        return _masked(bytes_of, _USED_BITS[piece.dtype])
+    if isinstance(content, Streamed):
+        return content.blocks()
     if piece.length < _SMALL:
         direct = content.flags.c_contiguous and is_buffer(content.dtype)
         return (content,) if direct else (as_bytes(as_stored(content)),)
@@ -158,7 +162,7 @@ def _cut(data: memoryview) -> Iterator[memoryview]:
         yield data[start : start + _BATCH]
 
 
-def _masked(array: npt.NDArray[Any], used: int) -> Iterator[bytes]:
+def _masked(buffers: Iterable[Any], used: int) -> Iterator[bytes]:
     """Yield the bytes of elements of less than a byte, the unused bits of each zero."""
-    for block in blocks(array):
+    for block in buffers:
         yield (np.frombuffer(block, np.uint8) & used).tobytes()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import dtype_name
-from checkpointable.format.records import Blob, Divided
+from checkpointable.format.records import Blob, Divided, Streamed
 from checkpointable.interop.tensorflow.data_writer import Piece
 from checkpointable.interop.tensorflow.dtypes import STRING_NUMBER, dtype_number
 from checkpointable.interop.tensorflow.messages import message
@@ -23,7 +23,7 @@ from checkpointable.interop.tensorflow.slice_keys import encode_slice_key
 from checkpointable.interop.tensorflow.string_data import string_data
 from checkpointable.names import VARIABLE_VALUE, attribute_key, shorten
 
-Tensor = npt.NDArray[Any] | Blob | Divided
+Tensor = npt.NDArray[Any] | Blob | Divided | Streamed
 
 #: The dtypes whose slices TensorFlow can put together again.
 _DIVISIBLE: Final = frozenset(
@@ -99,7 +99,7 @@ def _key(name: str) -> bytes:
         ) from None
 
 
-def _piece(tensor: npt.NDArray[Any] | Blob) -> Piece:
+def _piece(tensor: npt.NDArray[Any] | Blob | Streamed) -> Piece:
     if isinstance(tensor, Blob):
         data = string_data(tensor)
         return Piece(STRING_NUMBER, tensor.shape, data, len(data.head) + len(data.strings))

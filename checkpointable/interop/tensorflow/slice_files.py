@@ -8,16 +8,17 @@ in it is read. Of the values, one stored slice is in memory at a time.
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from checkpointable.bundle.lifetime import Lifetime
 from checkpointable.bundle.slices import Range, select
-from checkpointable.errors import CheckpointError, CorruptCheckpointError, StorageError
+from checkpointable.bundle.verify import finding_of
+from checkpointable.errors import CorruptCheckpointError, StorageError
 from checkpointable.format.dtypes import numpy_dtype
 from checkpointable.format.frame import corrupt
 from checkpointable.format.records import TensorInfo
@@ -77,9 +78,7 @@ class SliceSource(CheckpointSource):
         names = [t.name.decode("utf-8", "surrogateescape") for t in self._tensors]
         self.names = {name: (number,) for number, name in enumerate(names)}
         self.keys = {name: number for number, name in enumerate(names)}
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._closed = False
+        self._life = Lifetime(path, self._close_files)
         self._last: tuple[StoredSlice, Array] | None = None
 
     def read_into(
@@ -92,7 +91,7 @@ class SliceSource(CheckpointSource):
     ) -> None:
         """Read tensors straight into arrays, one slice after the other."""
         noted = [] if done is None else done
-        with self._reading():
+        with self._life.reading():
             for number in numbers:
                 self._check_filled(self._tensors[number], _all(self._tensors[number].shape))
             for position, (number, target) in enumerate(zip(numbers, targets, strict=True)):
@@ -104,13 +103,13 @@ class SliceSource(CheckpointSource):
 
     def read(self, number: int) -> Array:
         """Return one tensor as a new array; strings as bytes."""
-        with self._reading():
+        with self._life.reading():
             tensor = self._tensors[number]
             return self._gather(tensor, _all(tensor.shape), keep=False)
 
     def read_slice(self, number: int, index: Any) -> Array:
         """Return a part of one tensor, out of the stored slices in which it lies."""
-        with self._reading():
+        with self._life.reading():
             tensor = self._tensors[number]
             selection = select(index, tensor.shape)
             part = self._gather(tensor, selection.ranges, keep=True)
@@ -123,17 +122,17 @@ class SliceSource(CheckpointSource):
     def verify(self) -> list[Finding]:
         """Read every byte of the open files and return what is wrong."""
         findings: list[Finding] = []
-        with self._reading():
+        with self._life.reading():
             for table in self._tables:
                 try:
                     table.check()
                 except (CorruptCheckpointError, StorageError) as error:
-                    findings.append(_finding(error, table.path))
+                    findings.append(finding_of(error, table.path))
             for tensor in [] if findings else self._tensors:
                 try:
                     self._check(tensor)
                 except (CorruptCheckpointError, StorageError) as error:
-                    findings.append(_finding(error, self.path))
+                    findings.append(finding_of(error, self.path))
         return findings
 
     def unchanged(self) -> bool:
@@ -142,16 +141,12 @@ class SliceSource(CheckpointSource):
 
     def close(self) -> None:
         """Close the files, once the reads in progress have ended."""
-        with self._lock:
-            self._closed = True
-            self._last = None
-            if not self._readers:
-                self._close_files()
+        self._life.end()
 
     @property
     def closed(self) -> bool:
         """Whether the files are closed."""
-        return self._closed
+        return self._life.ended
 
     def _check(self, tensor: SlicedTensor) -> None:
         self._check_filled(tensor, _all(tensor.shape))
@@ -214,26 +209,8 @@ class SliceSource(CheckpointSource):
         values = unpack(saved.data, tensor.number, stored.size, file, what)
         return values.reshape(stored.shape)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Keep the files open meanwhile; refuse if they are closed."""
-        with self._lock:
-            if self._closed:
-                raise StorageError(
-                    f"{self.path}: the checkpoint was closed, so nothing more can be read from it."
-                    " Open it again.",
-                    path=self.path,
-                )
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._readers -= 1
-                if self._closed and not self._readers:
-                    self._close_files()
-
     def _close_files(self) -> None:
+        self._last = None
         for file in self._files:
             file.close()
 
@@ -271,10 +248,3 @@ def _overlap(stored: StoredSlice, ranges: Sequence[Range]) -> tuple[tuple[slice,
     rows = zip(ranges, stored.start, stored.shape, strict=True)
     parts = [r.within(begin, begin + size) for r, begin, size in rows]
     return tuple(place for place, _ in parts), [r for _, r in parts]
-
-
-def _finding(error: CheckpointError, path: str) -> Finding:
-    if isinstance(error, CorruptCheckpointError):
-        return Finding(error.file or path, error.rule, error.message)
-    file = error.filename if isinstance(error, StorageError) else path
-    return Finding(str(file or path), "T-15", error.message)

@@ -1,0 +1,36 @@
+"""The code and the tests say what docs/safetensors-format.md says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from checkpointable.interop.safetensors import header
+from checkpointable.interop.safetensors.dtypes import OURS
+
+REPOSITORY = Path(__file__).parents[3]
+PAGE = (REPOSITORY / "docs" / "safetensors-format.md").read_text(encoding="utf-8")
+RULES = [int(number) for number in re.findall(r"^\*\*S-(\d+)\.\*\*", PAGE, re.MULTILINE)]
+
+
+def cited(folder: str) -> set[int]:
+    """Return the numbers of the rules that a folder cites; elsewhere an S is for safety."""
+    texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / folder).rglob("*.py")]
+    return {int(number) for text in texts for number in re.findall(r"\bS-(\d+)\b", text)}
+
+
+def test_rules_are_numbered_without_holes() -> None:
+    """The rules stand in the page in the order of their numbers."""
+    assert list(range(1, len(RULES) + 1)) == RULES
+
+
+def test_each_rule_is_cited_and_each_citation_is_a_rule() -> None:
+    """No rule is without a place in the code and in the tests, and none is made up."""
+    assert set(RULES) == cited("checkpointable/interop/safetensors")
+    assert set(RULES) == cited("tests/interop/safetensors")
+
+
+def test_the_dtypes_are_those_of_the_page() -> None:
+    """Every dtype that is read stands in the table, under both of its names."""
+    assert [] == [n for pair in OURS.items() for n in pair if f"`{n}`" not in PAGE]
+    assert f"{header.LONGEST_HEADER:,}" in PAGE
