@@ -545,7 +545,7 @@ def test_strings_in_slices() -> None:
     ("tiling", "missing", "word"),
     [
         (TILINGS[3], slice_key(b"p", TILINGS[3][2]), "found 33"),
-        ([*TILINGS[1], [(0, 1), (0, 1)]], None, "overlap"),
+        ([*TILINGS[1], [(0, 1), (0, 1)]], None, r"\(slices overlap\)"),
         ([[(0, 6), (0, 4)], [(0, 6), (3, 4)]], None, "overlap, and others are missing"),
     ],
     ids=["a hole", "an overlap", "both"],
