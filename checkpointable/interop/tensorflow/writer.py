@@ -83,13 +83,7 @@ def write_tensorflow(
     manifest = make_manifest(named)
     lengths = [piece.length for piece in manifest.pieces]
     places = place_pieces(lengths, options.max_shard_bytes, groups)
-    checksums = [0] * len(lengths)
-    for shard, members in enumerate(places.members):
-        file = commit.create_shard(shard)
-        found = write_pieces(file, [manifest.pieces[i] for i in members])
-        commit.seal_shard(shard)
-        for i, checksum in zip(members, found, strict=True):
-            checksums[i] = checksum
+    checksums = _write_shards(commit, manifest, places)
     rows = _rows(manifest, places, checksums)
     likely = count = max(len(places.members), 1)
     index = _encode_index(rows, likely)
@@ -127,6 +121,18 @@ def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
     annotations = name_annotations(snapshot)
     if annotations is not None:
         yield ANNOTATIONS_KEY, Blob(BYTES, (), annotations)
+
+
+def _write_shards(commit: UntokenedCommit, manifest: Manifest, places: Places) -> list[int]:
+    """Write the data files; return the checksum of every piece."""
+    checksums = [0] * len(manifest.pieces)
+    for shard, members in enumerate(places.members):
+        file = commit.create_shard(shard)
+        found = write_pieces(file, [manifest.pieces[i] for i in members])
+        commit.seal_shard(shard)
+        for i, checksum in zip(members, found, strict=True):
+            checksums[i] = checksum
+    return checksums
 
 
 def _encode_index(rows: Sequence[tuple[bytes, bytes]], shards: int) -> list[bytes]:
