@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+import numpy as np
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.records import ObjectGraph, Slot
 from checkpointable.interop.safetensors.header import LONGEST_HEADER, METADATA
 from checkpointable.names import VARIABLE_VALUE, attribute_key, join_all, slot_path, value_path
-
-
-@attrs.frozen
-class _Value:
-    """Where a tensor stands: the node, and what it is called there."""
-
-    node: int
-    attribute: str
 
 
 def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
@@ -28,12 +20,12 @@ def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
     Raises:
         NotCheckpointableError: together they are longer than a header may be, or one is reserved.
     """
-    values = _values(graph, count)
+    nodes, attributes = _places(graph, count)
     if graph.is_name_based:
         by_node = {child: name for name, child in graph.children(0)}
-        return [_not_reserved(by_node[value.node]) for value in values]
+        return [_not_reserved(by_node[node]) for node in nodes]
     ways = _Ways(graph)
-    total = sum(ways.lengths[value.node] + len(value.attribute) for value in values)
+    total = sum(ways.lengths[node] for node in nodes) + sum(map(len, attributes))
     if total > LONGEST_HEADER:
         raise NotCheckpointableError(
             f"the names of the tensors together have {total:,} characters, expected at most"
@@ -41,12 +33,12 @@ def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
         )
     taken = {"", METADATA}
     names: list[str] = []
-    for value in values:
-        dotted = ways.dotted(value.node)
-        own = value.attribute == VARIABLE_VALUE
-        name = dotted if own else f"{dotted}.{value.attribute}" if dotted else value.attribute
+    for node, attribute in zip(nodes, attributes, strict=True):
+        name = ways.dotted(node)
+        if attribute != VARIABLE_VALUE:
+            name = f"{name}.{attribute}" if name else attribute
         if name in taken:
-            name = attribute_key(ways.path(value.node), value.attribute)
+            name = attribute_key(ways.path(node), attribute)
         while name in taken:
             name += "'"
         taken.add(name)
@@ -56,20 +48,22 @@ def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
 
 def tensor_path(graph: ObjectGraph, number: int) -> str:
     """Return the path of a tensor, for messages; its name in a name-based checkpoint."""
-    value = _values(graph, number + 1)[number]
+    nodes, attributes = _places(graph, number + 1)
     if graph.is_name_based:
-        return next(name for name, child in graph.children(0) if child == value.node)
-    return value_path(_Ways(graph).path(value.node), value.attribute)
+        return next(name for name, child in graph.children(0) if child == nodes[number])
+    return value_path(_Ways(graph).path(nodes[number]), attributes[number])
 
 
-def _values(graph: ObjectGraph, count: int) -> list[_Value]:
-    """Return where the first values stand, by their numbers."""
-    found: dict[int, _Value] = {}
-    for node in range(len(graph)):
-        for attribute in graph.attributes(node):
-            if attribute.value < count:
-                found[attribute.value] = _Value(node, attribute.name)
-    return [found[number] for number in range(count)]
+def _places(graph: ObjectGraph, count: int) -> tuple[list[int], list[str]]:
+    """Return of each of the first values its node, and what it is called there."""
+    is_wanted = graph.attribute_values < count
+    numbers = graph.attribute_values[is_wanted]
+    owners = np.repeat(np.arange(len(graph)), graph.attribute_counts)
+    nodes = np.zeros(count, dtype=np.int64)
+    names = np.zeros(count, dtype=np.int64)
+    nodes[numbers] = owners[is_wanted]
+    names[numbers] = graph.attribute_names[is_wanted]
+    return nodes.tolist(), [graph.names[name] for name in names.tolist()]
 
 
 def _not_reserved(name: str) -> str:
