@@ -22,6 +22,7 @@ from checkpointable.interop.tensorflow.graph_message import (
 )
 from checkpointable.interop.tensorflow.messages import message
 from checkpointable.trackable.base import Trackable, Variable
+from checkpointable.trackable.slots import SlotTrackable
 from checkpointable.trackable.state import PythonState
 from tests.graph.models import Node, graphs
 from tests.interop.tensorflow.models import stored_numbers
@@ -168,6 +169,22 @@ def test_what_leads_to_values_says_so() -> None:
     whole = message("TrackableObjectGraph").FromString(graph_message(taken(root)).graph)
 
     assert [True, True, False, True] == [node.has_checkpoint_values.value for node in whole.nodes]
+
+
+def test_slot_variables() -> None:
+    """They are no children; their optimizer has values because of them."""
+    root, optimizer = Node(), SlotTrackable()
+    root.net, root.adam = Node(), optimizer
+    root.net.w = Variable(1.0)
+    optimizer.add_slot(root.net.w, "a/m")
+    snapshot = taken(root)
+    written = graph_message(snapshot)
+    whole = message("TrackableObjectGraph").FromString(written.graph)
+    stored, _ = reread(written)
+
+    assert [True] * 5 == [node.has_checkpoint_values.value for node in whole.nodes]
+    assert "net/w/.OPTIMIZER_SLOT/adam/a.Sm/.ATTRIBUTES/VARIABLE_VALUE" == written.tensors[1].key
+    assert snapshot.graph.slot_variables() == stored.graph.slot_variables()
 
 
 def test_strings_say_whether_they_are_text() -> None:
