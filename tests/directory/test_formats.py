@@ -167,9 +167,7 @@ def test_files_of_a_hub(tmp_path: Path) -> None:
     assert ckpt.load_checkpoint(tmp_path / "blob").keys() == ["a/b/.ATTRIBUTES/VARIABLE_VALUE"]
     (tmp_path / "blob").unlink()
     save_file({"c": np.arange(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(
-        CheckpointNotFoundError, match=r"several .*: model.safetensors, other"
-    ):
+    with pytest.raises(CheckpointNotFoundError, match=r"several .*: model.safetensors, other"):
         resolve(tmp_path)
 
 
