@@ -342,7 +342,7 @@ class _Loader:
         tensors, graph = self._source.tensors, self._graph
         values = np.unique(graph.attribute_values[graph.attribute_kinds != AttributeKind.PYTHON])
         numbers = [i for i in values.tolist() if tensors[i].dtype not in UNSIZED]
-        arrays = [np.empty(tensors[i].shape, numpy_dtype(tensors[i].dtype)) for i in numbers]
+        arrays = [self._source.new_array(i) for i in numbers]
         self._source.read_into(numbers, arrays)
         return dict(zip(numbers, arrays, strict=True))
 

@@ -15,7 +15,6 @@ from checkpointable.errors import (
     UnsupportedFormatError,
 )
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
-from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
@@ -59,7 +58,7 @@ def fetch_values(
         if info is None or info.dtype in UNSIZED:
             yield batch[0], batch[0].plain if info is None else source.read(batch[0].number)
             continue
-        arrays = [_empty(give.info) for give in batch if give.info is not None]
+        arrays = [source.new_array(give.number) for give in batch]
         _read(source, batch, arrays, note, threads=threads)
         yield from zip(batch, arrays, strict=True)
 
@@ -168,7 +167,3 @@ def _is_direct(give: Give) -> bool:
     if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
         return False
     return is_read_target(target, info, numpy_dtype(info.dtype))
-
-
-def _empty(info: TensorInfo) -> Array:
-    return np.empty(info.shape, numpy_dtype(info.dtype))

@@ -166,7 +166,7 @@ def decoded(item: Any) -> Any:
 
 
 def like_live_strings(stored: Array, live: Array) -> Array:
-    """Return stored strings as text where the live ones are: TensorFlow knows only bytes (R-36)."""
+    """Return stored strings as text where the live ones are: TensorFlow knows only bytes (R-37)."""
     if stored.dtype.kind != "O" or live.dtype.kind != "O" or not live.size:
         return stored
     if any(type(item) is not str for item in live.flat):

@@ -226,14 +226,17 @@ def test_a_checkpoint_of_tensorflow_is_replaced(tmp_path: Path) -> None:
     assert ckpt.verify(directory / "ckpt-4") == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_manager_keeps_any_format(tmp_path: Path, name: str) -> None:
-    """Numbers, decisions and removal are the same, and a later manager goes on with them."""
+@pytest.mark.parametrize("later", FORMATS)
+@pytest.mark.parametrize("first", FORMATS)
+def test_a_manager_keeps_any_format(tmp_path: Path, first: str, later: str) -> None:
+    """Numbers, decisions and removal are the same, and a manager goes on with another's format."""
     checkpoint = ckpt.Checkpoint(step=0, w=np.zeros(3))
-    options = ckpt.SaveOptions(format=name, durable=False)
-    settings = {"max_to_keep": 2, "keep_best": 1, "metric": "good", "save_options": options}
-    for good in ([3.0, 1.0], [2.0, 1.0]):
-        with ckpt.CheckpointManager(checkpoint, tmp_path, **settings) as manager:
+    settings = {"max_to_keep": 2, "keep_best": 1, "metric": "good"}
+    for name, good in ((first, [3.0, 1.0]), (later, [2.0, 1.0])):
+        options = ckpt.SaveOptions(format=name, durable=False)
+        with ckpt.CheckpointManager(
+            checkpoint, tmp_path, save_options=options, **settings
+        ) as manager:
             manager.restore_or_initialize()
             for value in good:
                 checkpoint.step += 1

@@ -81,6 +81,11 @@ class SliceSource(CheckpointSource):
         self._life = Lifetime(path, self._close_files)
         self._last: tuple[StoredSlice, Array] | None = None
 
+    def new_array(self, number: int) -> Array:
+        """Return a new array to read a tensor into, if all its slices are there."""
+        self._check_filled(self._tensors[number], _all(self._tensors[number].shape))
+        return super().new_array(number)
+
     def read_into(
         self,
         numbers: Sequence[int],

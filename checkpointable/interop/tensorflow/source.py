@@ -98,6 +98,11 @@ class TensorFlowSource(CheckpointSource):
         """What the storage said of the index when it was read."""
         return self._index.status
 
+    def new_array(self, number: int) -> Array:
+        """Return a new array to read a tensor into, if all its slices are there."""
+        self._contents.check_filled(number)
+        return super().new_array(number)
+
     def read_into(
         self,
         numbers: Sequence[int],

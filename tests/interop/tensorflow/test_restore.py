@@ -336,14 +336,14 @@ def texts(path: str, **live: Any) -> ckpt.Checkpoint:
 
 
 def test_bytes_become_text_where_text_is(tmp_path: Any) -> None:
-    """A live str, and an array of str, take UTF-8 as text; what is none stays bytes (R-36)."""
+    """A live str, and an array of str, take UTF-8 as text; what is none stays bytes (R-37)."""
     live = texts(str(tmp_path / "m"), one="", raw="", many=np.array(["", ""], object))
 
     assert ("é", b"\xff", ["a", b"\xff"]) == (live.one, live.raw, live.many.tolist())
 
 
 def test_bytes_stay_bytes_where_bytes_are(tmp_path: Any) -> None:
-    """TensorFlow's strings are bytes; nothing is decoded that need not be (R-36)."""
+    """TensorFlow's strings are bytes; nothing is decoded that need not be (R-37)."""
     live = texts(str(tmp_path / "m"), one=b"", raw=b"", many=np.array([b"", ""], object))
 
     assert "é".encode() == live.one
@@ -373,7 +373,7 @@ def unclear(path: str) -> None:
 
 
 def test_what_is_unclear_is_unused_with_the_reason(tmp_path: Any) -> None:
-    """It fails `assert_consumed`, which says why; `load` warns of it."""
+    """It fails `assert_consumed`, which says why; `load` warns of it (R-38)."""
     path = str(tmp_path / "m")
     unclear(path)
     live = ckpt.Checkpoint(w=Variable(np.zeros(2, np.float32)))
