@@ -310,6 +310,20 @@ def test_slices_in_several_files() -> None:
     assert ["alpha", "beta", "gamma"] == live.text.tolist()
 
 
+def test_two_thousand_variables() -> None:
+    """Each is found and receives its value."""
+    many = sample("many_small/ckpt")
+    shapes = dict(ckpt.list_variables(many.path))
+    live = ckpt.Checkpoint(
+        v=[Variable(np.zeros(shapes[f"v/{i}{PATH}"], np.float32)) for i in range(2000)]
+    )
+    live.restore(many.path).assert_consumed()
+    sampled = [i for i in range(2000) if f"v/{i}{PATH}" in many.tensors]
+
+    assert 50 == len(sampled)
+    assert all(holds(live.v[i], f"v/{i}", many) for i in sampled)
+
+
 def test_every_dtype() -> None:
     """Each is restored into a Variable of its own."""
     dtypes = sample("all_dtypes/ckpt-1")
