@@ -84,17 +84,17 @@ def write_tensorflow(
         for i, checksum in zip(members, written, strict=True):
             checksums[i] = checksum
     rows = _rows(manifest, places, checksums)
-    counts: list[int] = []
-    path = commit.file.path
+    likely = count = max(len(places.members), 1)
+    index = _encode_index(rows, likely, commit.file.path)
 
-    def write_index(count: int) -> None:
-        pieces = encode_table([(b"", _header(count)), *rows])
-        read_entries(memoryview(b"".join(pieces)), path)  # what could not be read stays away
-        commit.file.write(pieces)
-        counts.append(count)
+    def write_index(chosen: int) -> None:
+        nonlocal count
+        count = chosen
+        is_ready = chosen == likely
+        commit.file.write(index if is_ready else _encode_index(rows, chosen, commit.file.path))
 
     commit.finish_without_tokens(len(places.members), write_index)
-    return counts[-1]
+    return count
 
 
 def _tensors(snapshot: Snapshot) -> Iterable[tuple[str, Tensor]]:
@@ -126,9 +126,19 @@ def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
         yield ANNOTATIONS_KEY, Blob(BYTES, (), annotations)
 
 
-def _header(shards: int) -> bytes:
+def _encode_index(rows: Sequence[tuple[bytes, bytes]], shards: int, path: str) -> list[bytes]:
+    """Return the pieces of the index, which was read again: what could not be is never committed.
+
+    Args:
+        rows: what is below the header.
+        shards: how many there will be.
+        path: of the file, for messages.
+    """
     version = message("VersionDef")(producer=_PRODUCER)
-    return bytes(message("BundleHeader")(num_shards=shards, version=version).SerializeToString())
+    header = message("BundleHeader")(num_shards=shards, version=version)
+    pieces = encode_table([(b"", header.SerializeToString()), *rows])
+    read_entries(memoryview(b"".join(pieces)), path)
+    return pieces
 
 
 def _rows(
