@@ -78,6 +78,8 @@ class CheckpointSource(ABC):
     keys: Mapping[str, int] | None = None
     #: The numbers of the tensors that hold `None` or an empty container, encoded as plain values.
     empty: Collection[int] = ()
+    #: Whether strings that were str are told from bytes; where not, all are bytes.
+    tells_text: bool = True
     #: What the checkpoint holds at nodes of its graph that cannot be interpreted.
     unclear: Sequence[Unclear] = ()
     #: Why what is read cannot be verified; "" where it can, and then it is.

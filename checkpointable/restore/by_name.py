@@ -30,7 +30,7 @@ from checkpointable.restore.fetching import (
     fetch_values,
     overwrite,
 )
-from checkpointable.restore.fit import Misfit, describe, fit_tensor
+from checkpointable.restore.fit import Misfit, describe, fit_tensor, like_live_strings
 from checkpointable.restore.plan import Give
 from checkpointable.restore.report import Report
 from checkpointable.trackable.base import Variable
@@ -272,7 +272,8 @@ def _give(
 
     for give, value in fetch_values(source, gives, note, threads=threads):
         if give.target is not None and value is not give.target:
-            overwrite(give.target, value)
+            text = value if source.tells_text else like_live_strings(value, give.target)
+            overwrite(give.target, text)
         pairs[give.path][0].given()
         note(give)
     for target, number, array in parts:

@@ -14,7 +14,6 @@ from checkpointable.errors import (
 )
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
 from checkpointable.format.source import CheckpointSource
-from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -67,9 +66,8 @@ def overwrite(target: Array, value: Any) -> None:
     Raises:
         IncompatibleCheckpointError: it holds bytes that are no text, and the array only text.
     """
-    array = like_live_strings(np.asarray(value), target)
     try:
-        np.copyto(target, array.reshape(target.shape), casting="unsafe")
+        np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
     except UnicodeDecodeError:
         raise IncompatibleCheckpointError(
             f"the checkpoint holds bytes that are no UTF-8, the program an array of {target.dtype}."

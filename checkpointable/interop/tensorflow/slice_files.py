@@ -68,6 +68,7 @@ class SliceSource(CheckpointSource):
     def __init__(self, storage: Storage, path: str, files: Sequence[ReadableFile]) -> None:
         self.path = path
         self.format = "tensorflow"
+        self.tells_text = False
         self.graph = None
         self.metadata = {}
         self._storage = storage

@@ -56,6 +56,7 @@ class TensorFlowSource(CheckpointSource):
         self._storage = storage
         self._index = index
         self._words = read_words(index)
+        self.tells_text = self._words.notes is not None
         self._meaning: Meaning | None = None
         early = self._understood() if self._words.tell_dtypes else None
         self._contents = TensorContents(

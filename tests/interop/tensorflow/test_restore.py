@@ -372,6 +372,16 @@ def test_bytes_that_are_no_text_fit_no_array_of_text(tmp_path: Any) -> None:
         texts(str(tmp_path / "m"), one="", raw="", many=text)
 
 
+def test_bytes_become_text_by_name_too(tmp_path: Any) -> None:
+    """An array of str takes them so from a checkpoint without an object graph (R-37)."""
+    path = str(tmp_path / "m")
+    write_message(path, None, {"many": np.array([b"a", b"\xff"], object)})
+    live = ckpt.Checkpoint(many=np.array(["", ""], object))
+    live.restore(path).run_restore_ops()
+
+    assert ["a", b"\xff"] == live.many.tolist()
+
+
 def unclear(path: str) -> None:
     """Write a checkpoint with a variable without tensor, and what a registered saver wrote."""
     names = ("w", "gone", "saved")
