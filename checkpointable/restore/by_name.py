@@ -18,6 +18,7 @@ from checkpointable.errors import (
     TensorNotFoundError,
 )
 from checkpointable.format.dtypes import STRING, dtype_name
+from checkpointable.format.garbage import without_collections
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import SAVE_COUNTER
@@ -28,7 +29,6 @@ from checkpointable.restore.fetching import (
     check_every_byte,
     fetch_values,
     overwrite,
-    without_collections,
 )
 from checkpointable.restore.fit import Misfit, describe, fit_tensor, like_live_strings
 from checkpointable.restore.plan import Give

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -106,21 +104,6 @@ def already_assigned(done: Sequence[Any], name: Callable[[Any], str]) -> str:
         return ""
     more = f" and {len(done) - _SHOWN:,} more" if len(done) > _SHOWN else ""
     return f" Already assigned: {', '.join(map(name, done[:_SHOWN]))}{more}."
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Let no garbage collection look at the many records of a large restore while it lasts.
-
-    They are no garbage, and looking at them again and again takes as long as the restore itself.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _batches(gives: Iterable[Give]) -> Iterator[list[Give]]:
