@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +13,7 @@ from checkpointable.errors import (
     UnsupportedFormatError,
 )
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
-from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
-from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -59,7 +55,7 @@ def fetch_values(
         if info is None or info.dtype in UNSIZED:
             yield batch[0], batch[0].plain if info is None else source.read(batch[0].number)
             continue
-        arrays = [_empty(give.info) for give in batch if give.info is not None]
+        arrays = [source.new_array(give.number) for give in batch]
         _read(source, batch, arrays, note, threads=threads)
         yield from zip(batch, arrays, strict=True)
 
@@ -70,9 +66,8 @@ def overwrite(target: Array, value: Any) -> None:
     Raises:
         IncompatibleCheckpointError: it holds bytes that are no text, and the array only text.
     """
-    array = like_live_strings(np.asarray(value), target)
     try:
-        np.copyto(target, array.reshape(target.shape), casting="unsafe")
+        np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
     except UnicodeDecodeError:
         raise IncompatibleCheckpointError(
             f"the checkpoint holds bytes that are no UTF-8, the program an array of {target.dtype}."
@@ -109,21 +104,6 @@ def already_assigned(done: Sequence[Any], name: Callable[[Any], str]) -> str:
         return ""
     more = f" and {len(done) - _SHOWN:,} more" if len(done) > _SHOWN else ""
     return f" Already assigned: {', '.join(map(name, done[:_SHOWN]))}{more}."
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Let no garbage collection look at the many records of a large restore while it lasts.
-
-    They are no garbage, and looking at them again and again takes as long as the restore itself.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _batches(gives: Iterable[Give]) -> Iterator[list[Give]]:
@@ -168,7 +148,3 @@ def _is_direct(give: Give) -> bool:
     if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
         return False
     return is_read_target(target, info, numpy_dtype(info.dtype))
-
-
-def _empty(info: TensorInfo) -> Array:
-    return np.empty(info.shape, numpy_dtype(info.dtype))

@@ -2,10 +2,12 @@
 
 The blocks of one page run in order, in one namespace, in an empty directory. Right after a block,
 a block marked `text output` holds exactly what it printed. A block that must not run says why:
-a fence marked `python no-run: needs a second machine`.
+a fence marked `python no-run: needs a second machine`. A comment `<!-- NAME is PATH -->` puts a
+copy of that directory of the repository into the empty one, under that name.
 """
 
 import re
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -20,6 +22,7 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)``` *$",
     re.MULTILINE | re.DOTALL,
 )
+SAMPLE = re.compile(r"^<!-- (?P<name>[\w-]+) is (?P<path>[\w/-]+) -->$", re.MULTILINE)
 
 
 @attrs.frozen
@@ -70,6 +73,8 @@ def test_blocks_run(
     module = ModuleType(f"page_{page.stem.replace('-', '_')}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.chdir(tmp_path)
+    for sample in SAMPLE.finditer(markdown):
+        shutil.copytree(REPOSITORY / sample["path"], tmp_path / sample["name"])
     found = blocks(markdown)
 
     assert markdown.count("```") == 2 * len(found), "a fence is not closed, or not on a line alone"

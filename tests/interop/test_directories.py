@@ -59,7 +59,7 @@ def test_our_manager_goes_on_where_tensorflows_stopped(tf: Any, tmp_path: Path) 
     options = ckpt.SaveOptions(format="tensorflow")
 
     with ckpt.CheckpointManager(ours, tmp_path, 3, save_options=options) as manager:
-        restored = manager.restore_latest()
+        restored = manager.restore_or_initialize()
         saved = manager.save()
 
     assert (str(tmp_path / "ckpt-1"), str(tmp_path / "ckpt-2")) == (restored, saved)

@@ -28,8 +28,10 @@ def stored_numbers(written: GraphMessage) -> tuple[dict[str, int], list[TensorIn
 
 
 def write_message(path: str, graph: Any, tensors: Mapping[str, Any]) -> None:
-    """Write a bundle with this graph message, and with arrays of float32 and of bytes."""
-    stored = {**tensors, GRAPH_KEY: np.array(graph.SerializeToString(), object)}
+    """Write a bundle with this graph message, if any, and arrays of float32 and of bytes."""
+    stored = dict(tensors)
+    if graph is not None:
+        stored[GRAPH_KEY] = np.array(graph.SerializeToString(), object)
     data, rows = b"", {b"": b"\x08\x01\x1a\x02\x08\x01"}
     for key, array in stored.items():
         if array.dtype == object:

@@ -124,8 +124,8 @@ def test_plain_values(value: Any) -> None:
         )
 
 
-def test_keys_are_spelled_as_tensorflow_spells_them() -> None:
-    """Names are escaped once in paths, those of an object's own tensors twice in keys."""
+def test_keys_are_spelled_as_tensorflow_looks_for_them() -> None:
+    """Names are escaped once in paths, and those of an object's own tensors once in keys."""
     root = Node()
     root.track("a/b", {"c.d": Variable(1.0), 7: np.zeros(2)})
     root.track("custom", Custom())
@@ -135,8 +135,8 @@ def test_keys_are_spelled_as_tensorflow_spells_them() -> None:
 
     assert [
         "custom/.ATTRIBUTES/plain",
-        "custom/.ATTRIBUTES/with..Sslash",
-        "custom/.ATTRIBUTES/with....dot",
+        "custom/.ATTRIBUTES/with.Sslash",
+        "custom/.ATTRIBUTES/with..dot",
         "state/.ATTRIBUTES/py_state",
         "a.Sb/c..d/.ATTRIBUTES/VARIABLE_VALUE",
         "a.Sb/7/.ATTRIBUTES/VARIABLE_VALUE",
@@ -200,6 +200,19 @@ def test_two_values_of_one_key_are_refused() -> None:
 
     with pytest.raises(NotCheckpointableError, match="two values have the key"):
         graph_message(taken(root))
+
+
+@pytest.mark.parametrize("names", [(".ATTRIBUTES",), ("a.ATTRIBUTES", "b")])
+def test_names_that_tensorflow_cannot_restore_are_refused(names: tuple[str, ...]) -> None:
+    """TensorFlow would look for the value behind the wrong part of its key."""
+    value: Any = Variable(1.0)
+    for name in reversed(names):
+        outer = Node()
+        outer.track(name, value)
+        value = outer
+
+    with pytest.raises(NotCheckpointableError, match="TensorFlow cannot restore what lies behind"):
+        graph_message(taken(value))
 
 
 def test_the_same_graph_gives_the_same_bytes() -> None:

@@ -310,6 +310,20 @@ def test_slices_in_several_files() -> None:
     assert ["alpha", "beta", "gamma"] == live.text.tolist()
 
 
+def test_two_thousand_variables() -> None:
+    """Each is found and receives its value."""
+    many = sample("many_small/ckpt")
+    shapes = dict(ckpt.list_variables(many.path))
+    live = ckpt.Checkpoint(
+        v=[Variable(np.zeros(shapes[f"v/{i}{PATH}"], np.float32)) for i in range(2000)]
+    )
+    live.restore(many.path).assert_consumed()
+    sampled = [i for i in range(2000) if f"v/{i}{PATH}" in many.tensors]
+
+    assert 50 == len(sampled)
+    assert all(holds(live.v[i], f"v/{i}", many) for i in sampled)
+
+
 def test_every_dtype() -> None:
     """Each is restored into a Variable of its own."""
     dtypes = sample("all_dtypes/ckpt-1")
@@ -336,14 +350,14 @@ def texts(path: str, **live: Any) -> ckpt.Checkpoint:
 
 
 def test_bytes_become_text_where_text_is(tmp_path: Any) -> None:
-    """A live str, and an array of str, take UTF-8 as text; what is none stays bytes (R-36)."""
+    """A live str, and an array of str, take UTF-8 as text; what is none stays bytes (R-37)."""
     live = texts(str(tmp_path / "m"), one="", raw="", many=np.array(["", ""], object))
 
     assert ("é", b"\xff", ["a", b"\xff"]) == (live.one, live.raw, live.many.tolist())
 
 
 def test_bytes_stay_bytes_where_bytes_are(tmp_path: Any) -> None:
-    """TensorFlow's strings are bytes; nothing is decoded that need not be (R-36)."""
+    """TensorFlow's strings are bytes; nothing is decoded that need not be (R-37)."""
     live = texts(str(tmp_path / "m"), one=b"", raw=b"", many=np.array([b"", ""], object))
 
     assert "é".encode() == live.one
@@ -356,6 +370,16 @@ def test_bytes_that_are_no_text_fit_no_array_of_text(tmp_path: Any) -> None:
 
     with pytest.raises(ckpt.IncompatibleCheckpointError, match="holds bytes that are no UTF-8"):
         texts(str(tmp_path / "m"), one="", raw="", many=text)
+
+
+def test_bytes_become_text_by_name_too(tmp_path: Any) -> None:
+    """An array of str takes them so from a checkpoint without an object graph (R-37)."""
+    path = str(tmp_path / "m")
+    write_message(path, None, {"many": np.array([b"a", b"\xff"], object)})
+    live = ckpt.Checkpoint(many=np.array(["", ""], object))
+    live.restore(path).run_restore_ops()
+
+    assert ["a", b"\xff"] == live.many.tolist()
 
 
 def unclear(path: str) -> None:
@@ -373,7 +397,7 @@ def unclear(path: str) -> None:
 
 
 def test_what_is_unclear_is_unused_with_the_reason(tmp_path: Any) -> None:
-    """It fails `assert_consumed`, which says why; `load` warns of it."""
+    """It fails `assert_consumed`, which says why; `load` warns of it (R-38)."""
     path = str(tmp_path / "m")
     unclear(path)
     live = ckpt.Checkpoint(w=Variable(np.zeros(2, np.float32)))
