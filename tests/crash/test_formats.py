@@ -8,7 +8,7 @@ from checkpointable.bundle import existing
 from tests.harness.bundles import BundleDriver
 from tests.harness.driving import RawDriver
 from tests.harness.enumeration import caught, enumerate_crashes
-from tests.harness.mutants import form_mutants
+from tests.harness.mutants import WithoutSync, form_mutants
 from tests.harness.workloads import Workload, format_workloads
 
 WORKLOADS = format_workloads()
@@ -75,6 +75,15 @@ def test_a_number_of_shards_used_again_is_caught(
     monkeypatch.setattr(existing, "free_count", lambda storage, prefix, least: least)
     overwrite = [w for w in WORKLOADS if w.name == "tensorflow: overwrite"]
     found = caught(overwrite, RawDriver())
+    _count(figures, is_caught=found is not None)
+    assert found is not None
+
+
+def test_leftovers_removed_before_the_sync_are_caught(figures: dict[str, str]) -> None:
+    """Where a writer died at its commit point, what it replaced may not go before a sync."""
+    killed = [w for w in format_workloads(kills=range(10, 15)) if "tensorflow: killed" in w.name]
+    role = WithoutSync.ROLES[5]
+    found = caught(killed, RawDriver(shards=1), lambda inner: WithoutSync(inner, role))
     _count(figures, is_caught=found is not None)
     assert found is not None
 
