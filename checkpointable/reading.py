@@ -79,7 +79,6 @@ class CheckpointReader:
 
     Attributes:
         path: the prefix of the checkpoint.
-        metadata: what was saved with `SaveOptions(metadata=...)`.
 
     Example:
         >>> import tempfile
@@ -95,11 +94,15 @@ class CheckpointReader:
     def __init__(self, source: CheckpointSource) -> None:
         self._source = source
         self.path = source.path
-        self.metadata: Mapping[str, Any] = source.metadata
         self._by_key = dict(values_by_key(source))
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.path}: {len(self.keys()):,} tensors>"
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What was saved with `SaveOptions(metadata=...)`."""
+        return self._source.metadata
 
     @property
     def graph(self) -> ObjectGraph | None:
@@ -108,7 +111,9 @@ class CheckpointReader:
 
     def keys(self) -> list[str]:
         """Return the keys of all tensors, sorted."""
-        return sorted(key for key, value in self._by_key.items() if self._is_tensor(value))
+        tensors = self._source.tensors
+        count, by_key = len(tensors), self._by_key.items()
+        return sorted(k for k, value in by_key if value < count and tensors[value].dtype != PYTHON)
 
     def has_tensor(self, key: str) -> bool:
         """Tell whether there is a tensor of that key or object path."""
@@ -130,11 +135,13 @@ class CheckpointReader:
 
     def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of all tensors by key."""
-        return {key: self._tensor(key).shape for key in self.keys()}
+        tensors = self._source.tensors
+        return {key: tensors[self._by_key[key]].shape for key in self.keys()}
 
     def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
         """Return the dtypes of all tensors by key."""
-        return {key: self._tensor(key).dtype for key in self.keys()}
+        tensors = self._source.tensors
+        return {key: numpy_dtype(tensors[self._by_key[key]].dtype) for key in self.keys()}
 
     def debug_string(self) -> str:
         """Return one line for each tensor: key, dtype and shape."""
@@ -342,7 +349,7 @@ class _Loader:
         tensors, graph = self._source.tensors, self._graph
         values = np.unique(graph.attribute_values[graph.attribute_kinds != AttributeKind.PYTHON])
         numbers = [i for i in values.tolist() if tensors[i].dtype not in UNSIZED]
-        arrays = [np.empty(tensors[i].shape, numpy_dtype(tensors[i].dtype)) for i in numbers]
+        arrays = [self._source.new_array(i) for i in numbers]
         self._source.read_into(numbers, arrays)
         return dict(zip(numbers, arrays, strict=True))
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 import checkpointable as ckpt
 from checkpointable.interop.tensorflow.table import read_table
 from checkpointable.interop.tensorflow.table_writer import encode_table
+from tests.interop.tensorflow.slice_file_maker import Tensor, slice_file, whole
 from tests.test_round_trip import build, graphs
 
 MIB = 1 << 20
@@ -421,6 +422,20 @@ def test_checkpoints_of_tensorflow_are_converted(tmp_path, sample, target):
 
     assert not ckpt.diff(SAMPLES / sample, path)
     assert [] == ckpt.verify(path)
+
+
+@pytest.mark.parametrize("given", ["m-?????-of-00002", "m"])
+def test_a_set_of_files_of_the_first_format_is_one_checkpoint(tmp_path, given):
+    """TensorFlow's pattern for such a set, and its prefix, mean all of its files."""
+    array = np.arange(12, dtype=np.int32).reshape(4, 3)
+    for i in range(2):
+        part = Tensor(b"w", "int32", (4, 3), ([(2 * i, 2), (0, None)], array[2 * i : 2 * i + 2]))
+        content = slice_file(part, whole(b"own%d" % i, "float32", np.float32([i])))
+        (tmp_path / f"m-0000{i}-of-00002").write_bytes(content)
+    tree = ckpt.load(ckpt.convert(tmp_path / given, tmp_path / "out" / "copy"))
+
+    assert ["own0", "own1", "w"] == sorted(tree)
+    assert equal(array, tree["w"])
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):

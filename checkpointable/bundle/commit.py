@@ -152,8 +152,8 @@ class Commit:
     def finish_without_tokens(self, count: int, write_index: Callable[[int], None]) -> None:
         """Commit a checkpoint whose shards have the names that TensorFlow fixes.
 
-        No shard that is there is ever replaced: the new ones are, if need be, more of them than
-        were written, so that none has the name of an old one. The further ones are empty.
+        No shard that is there is ever replaced: if need be there is one more of them than were
+        written, so that none has the name of an old one. The further one is empty.
 
         Args:
             count: how many shards were created and sealed.
@@ -168,6 +168,7 @@ class Commit:
         self._check_complete(count, "shards are to be named")
         with self._storage.lock_dir(self._directory):
             self._check_place()
+            self._clear_place()
             chosen = existing.free_count(self._storage, self.prefix, max(count, 1))
             for shard in range(count, chosen):
                 self.create_shard(shard)
@@ -213,6 +214,15 @@ class Commit:
         files.check_prefix(self.prefix, self._form)
         replace = self.number is None and self._options.overwrite
         existing.check_place(self._storage, self._reader, self.prefix, self._form, replace=replace)
+
+    def _clear_place(self) -> None:
+        """Remove shards without token that dead writers left here, lest there be more each time."""
+        left = existing.unnamed_without_tokens(self._storage, self._reader, self.prefix)
+        if left:
+            # D-1: the index that stands there may not have reached the disk yet, and an older one
+            # may name these.
+            self._storage.sync_dir(self._directory)
+            existing.remove_all(self._storage, left)
 
     def _check_complete(self, count: int, what: str) -> None:
         if self.file.inherited:

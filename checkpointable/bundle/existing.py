@@ -25,6 +25,9 @@ class CommitFileReader(Protocol):
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         """Return the tokens that an index names; `None` if it cannot be read."""
 
+    def count_without_tokens(self, storage: Storage, index_path: str) -> int | None:
+        """Return how many shards without token an index names; `None` if that is not known."""
+
 
 def check_place(
     storage: Storage, reader: CommitFileReader, prefix: str, form: Form, *, replace: bool
@@ -110,6 +113,27 @@ def shards_of(storage: Storage, prefix: str) -> list[str]:
         if entry.startswith(base)
         and (read := files.read_name(entry)).kind is FileKind.SHARD
         and read.prefix == base
+    ]
+
+
+def unnamed_without_tokens(storage: Storage, reader: CommitFileReader, prefix: str) -> list[str]:
+    """Return the shards without token at a prefix that nothing names, as far as can be told.
+
+    Ask only for a prefix that is about to be replaced: TensorFlow itself may be writing them.
+    """
+    index = files.index_file(prefix)
+    is_index = storage.status(index) is not None
+    count = reader.count_without_tokens(storage, index) if is_index else 0
+    if count is None:
+        return []
+    named = {files.shard_file(prefix, shard, count) for shard in range(count)}
+    found = regular_files(storage, shards_of(storage, prefix))
+    if not named <= {*found}:
+        return []  # It is damaged: whatever is there may be of use to somebody.
+    return [
+        path
+        for path in found
+        if path not in named and not files.read_name(files.split_path(path)[1]).token
     ]
 
 

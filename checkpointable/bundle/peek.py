@@ -5,6 +5,7 @@ A commit must know so much of the commit files that are there: whose they are, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final, final
@@ -19,6 +20,11 @@ from checkpointable.storage.base import ReadableFile, Storage, read_all
 
 _TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 _END: Final = 8
+
+#: How TensorFlow's index begins, if it is not compressed: no key, a value of some bytes, the field
+#: of the number of shards, in groups of 7 bits.
+_FIRST_ENTRY: Final = re.compile(rb"\0\0[\x02-\x7f]\x08([\x80-\xff]{0,2}[\x01-\x7f])", re.DOTALL)
+_BEGINNING: Final = 8
 
 #: Before the header of a safetensors file stands its length, in 8 bytes.
 _LENGTH: Final = 8
@@ -96,6 +102,26 @@ class CommitFiles(CommitFileReader):
             return decode_index(data, index_path).tokens
         except CheckpointError:
             return None
+
+    def count_without_tokens(self, storage: Storage, index_path: str) -> int | None:
+        """Return how many shards without token an index names: none, unless it is TensorFlow's.
+
+        TensorFlow's begins with an entry of the empty key, whose value begins with that number.
+        """
+        file = storage.open_read(index_path)
+        try:
+            content = recognise(file)
+            head = bytearray(_BEGINNING)
+            file.read_into(0, memoryview(head))
+        finally:
+            file.close()
+        if content is Content.INDEX:
+            return 0
+        match = _FIRST_ENTRY.match(head) if content is Content.TABLE else None
+        if match is None:
+            return None
+        groups: bytes = match[1]
+        return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(groups))
 
 
 #: Looks into commit files of every format.

@@ -18,7 +18,6 @@ from checkpointable.format.dtypes import (
     UNSIZED,
     dtype_name,
     item_size,
-    numpy_dtype,
     stored_dtype,
 )
 from checkpointable.format.frame import digest
@@ -108,7 +107,7 @@ def _stored_contents(source: CheckpointSource, numbers: Iterable[int]) -> Iterat
 
 def _read_batch(source: CheckpointSource, numbers: Sequence[int]) -> Iterator[Content]:
     sized = [number for number in numbers if _is_sized(source, number)]
-    arrays = [_empty(source.tensors[number]) for number in sized]
+    arrays = [source.new_array(number) for number in sized]
     source.read_into(sized, arrays)
     arrays.reverse()
     for number in numbers:
@@ -136,10 +135,6 @@ def _length(source: CheckpointSource, number: int) -> int:
         return 0  # It is read by itself.
     info = source.tensors[number]
     return info.size * item_size(info.dtype)
-
-
-def _empty(info: TensorInfo) -> npt.NDArray[Any]:
-    return np.empty(info.shape, numpy_dtype(info.dtype))
 
 
 def _live_info(snapshot: Snapshot, number: int) -> TensorInfo | None:

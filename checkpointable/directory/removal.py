@@ -28,8 +28,8 @@ def remove_checkpoint(
 
     A crash leaves the checkpoint whole or gone. Where shards are left over, another
     `remove_checkpoint`, or the next save of the same name, removes them. A file called exactly as
-    the prefix goes only if it is a checkpoint of this library. State files are not changed. Takes
-    its turn with saves into the same directory; a reader that has the checkpoint open keeps it.
+    the prefix goes only if it is a checkpoint, of whatever format. State files are not changed.
+    Takes its turn with saves into the same directory; a reader that has it open keeps it.
 
     Args:
         checkpoint_prefix: what all its files begin with, or a sharded pattern.

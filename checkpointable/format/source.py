@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import Any
 
 import attrs
+import numpy as np
 import numpy.typing as npt
 
-from checkpointable.format.dtypes import PYTHON
+from checkpointable.format.dtypes import PYTHON, numpy_dtype
 from checkpointable.format.records import AttributeKind, ObjectGraph, TensorInfo
 
 Array = npt.NDArray[Any]
@@ -77,6 +78,8 @@ class CheckpointSource(ABC):
     keys: Mapping[str, int] | None = None
     #: The numbers of the tensors that hold `None` or an empty container, encoded as plain values.
     empty: Collection[int] = ()
+    #: Whether strings that were str are told from bytes; where not, all are bytes.
+    tells_text: bool = True
     #: What the checkpoint holds at nodes of its graph that cannot be interpreted.
     unclear: Sequence[Unclear] = ()
     #: Why what is read cannot be verified; "" where it can, and then it is.
@@ -112,6 +115,16 @@ class CheckpointSource(ABC):
     @abstractmethod
     def read_slice(self, number: int, index: Any) -> Array:
         """Return a part of one tensor (basic indexing), reading only the chunks that it needs."""
+
+    def new_array(self, number: int) -> Array:
+        """Return a new array to read a tensor of fixed item size into.
+
+        Raises:
+            CorruptCheckpointError: the tensor cannot be read whole: its shape says nothing of how
+                many bytes there are, and an array of it may be larger than any memory.
+        """
+        info = self.tensors[number]
+        return np.empty(info.shape, numpy_dtype(info.dtype))
 
     def is_plain(self, number: int) -> bool:
         """Tell whether a number is that of a plain Python value."""

@@ -11,14 +11,21 @@ import numpy as np
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import BYTES, PYTHON, STRING, UNSIZED
 from checkpointable.format.limits import LONGEST_INLINE
-from checkpointable.format.records import AttributeKind, Blob, ObjectGraph, Snapshot, Streamed
+from checkpointable.format.records import (
+    NOTHING,
+    AttributeKind,
+    Blob,
+    ObjectGraph,
+    Snapshot,
+    Streamed,
+)
 from checkpointable.format.source import CheckpointSource
 from checkpointable.format.strings import encode_strings
 from checkpointable.format.values import encode_value
 from checkpointable.graph.named import named_snapshot
 from checkpointable.graph.numbering import breadth_first
 from checkpointable.graph.streaming import Count, streamed
-from checkpointable.names import shorten
+from checkpointable.names import check_local_name, shorten
 
 
 @attrs.frozen(eq=False)
@@ -64,6 +71,7 @@ def stored_snapshot(
         snapshot = named_snapshot(dict(zip(names, tensors, strict=True)), kept)
         return _transfer(snapshot, names.values())
     graph = breadth_first(source.graph)
+    _check_local_names(source, graph)
     snapshot = _graph_snapshot(source, graph, kept, count)
     return _transfer(snapshot, graph.attribute_values.tolist())
 
@@ -113,6 +121,13 @@ def _transfer(snapshot: Snapshot, values: Any) -> Transfer:
     read += sum(map(len, snapshot.inline))
     later = sum(tensor.nbytes for tensor in snapshot.tensors if isinstance(tensor, Streamed))
     return Transfer(snapshot, read, read + later, frozenset(values))
+
+
+def _check_local_names(source: CheckpointSource, graph: ObjectGraph) -> None:
+    """Refuse names that are too long: TensorFlow knows no limit."""
+    asked = np.concatenate([graph.child_names, graph.attribute_names, graph.slots[2::4]])
+    for number in np.unique(asked[asked != NOTHING]).tolist():
+        check_local_name(graph.names[number], source.path)
 
 
 def _check_names(source: CheckpointSource, names: Mapping[str, int]) -> None:

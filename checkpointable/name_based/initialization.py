@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from checkpointable.directory.latest import open_resolved
 from checkpointable.format.dtypes import PYTHON, STRING
+from checkpointable.format.garbage import without_collections
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.paths import values_by_key
 from checkpointable.name_based.variables import (
@@ -29,7 +30,6 @@ from checkpointable.restore.by_name import (
     require_fit,
 )
 from checkpointable.restore.entries import Entry
-from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.report import Report
 from checkpointable.storage.base import PathLike
 from checkpointable.trackable import waiting

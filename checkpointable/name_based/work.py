@@ -168,7 +168,11 @@ class _Buffer:
         self._shape = stored.shape
         part = spec.slice_spec
         #: What is read.
-        self.array = np.empty(stored.shape if part is None else np.shape(spec.value()), self._dtype)
+        self.array = np.empty((), self._dtype)
+        if part is not None:
+            self.array = np.empty(np.shape(spec.value()), self._dtype)
+        elif numbers:
+            self.array = np.empty_like(source.new_array(numbers[0]), self._dtype)
 
     def target(self) -> NamedTarget:
         """Return where the tensor is read to: whatever shape it has, but for slices."""

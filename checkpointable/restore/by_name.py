@@ -18,6 +18,7 @@ from checkpointable.errors import (
     TensorNotFoundError,
 )
 from checkpointable.format.dtypes import STRING, dtype_name
+from checkpointable.format.garbage import without_collections
 from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
 from checkpointable.names import SAVE_COUNTER
@@ -28,9 +29,8 @@ from checkpointable.restore.fetching import (
     check_every_byte,
     fetch_values,
     overwrite,
-    without_collections,
 )
-from checkpointable.restore.fit import Misfit, describe, fit_tensor
+from checkpointable.restore.fit import Misfit, describe, fit_tensor, like_live_strings
 from checkpointable.restore.plan import Give
 from checkpointable.restore.report import Report
 from checkpointable.trackable.base import Variable
@@ -272,7 +272,8 @@ def _give(
 
     for give, value in fetch_values(source, gives, note, threads=threads):
         if give.target is not None and value is not give.target:
-            overwrite(give.target, value)
+            text = value if source.tells_text else like_live_strings(value, give.target)
+            overwrite(give.target, text)
         pairs[give.path][0].given()
         note(give)
     for target, number, array in parts:

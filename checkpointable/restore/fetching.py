@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 
-from checkpointable.errors import CorruptCheckpointError, UnsupportedFormatError
+from checkpointable.errors import (
+    CorruptCheckpointError,
+    IncompatibleCheckpointError,
+    UnsupportedFormatError,
+)
 from checkpointable.format.dtypes import UNSIZED, item_size, numpy_dtype
-from checkpointable.format.records import TensorInfo
 from checkpointable.format.source import CheckpointSource
-from checkpointable.restore.fit import like_live_strings
 from checkpointable.restore.plan import Array, Give, is_read_target
 
 #: How many bytes of values that must be converted are held at a time.
@@ -55,15 +55,24 @@ def fetch_values(
         if info is None or info.dtype in UNSIZED:
             yield batch[0], batch[0].plain if info is None else source.read(batch[0].number)
             continue
-        arrays = [_empty(give.info) for give in batch if give.info is not None]
+        arrays = [source.new_array(give.number) for give in batch]
         _read(source, batch, arrays, note, threads=threads)
         yield from zip(batch, arrays, strict=True)
 
 
 def overwrite(target: Array, value: Any) -> None:
-    """Copy a stored value into a live array, which may be of another dtype and shape."""
-    array = like_live_strings(np.asarray(value), target)
-    np.copyto(target, array.reshape(target.shape), casting="unsafe")
+    """Copy a stored value into a live array, which may be of another dtype and shape.
+
+    Raises:
+        IncompatibleCheckpointError: it holds bytes that are no text, and the array only text.
+    """
+    try:
+        np.copyto(target, np.asarray(value).reshape(target.shape), casting="unsafe")
+    except UnicodeDecodeError:
+        raise IncompatibleCheckpointError(
+            f"the checkpoint holds bytes that are no UTF-8, the program an array of {target.dtype}."
+            " Make it one of dtype object."
+        ) from None
 
 
 def check_every_byte(source: CheckpointSource) -> None:
@@ -95,21 +104,6 @@ def already_assigned(done: Sequence[Any], name: Callable[[Any], str]) -> str:
         return ""
     more = f" and {len(done) - _SHOWN:,} more" if len(done) > _SHOWN else ""
     return f" Already assigned: {', '.join(map(name, done[:_SHOWN]))}{more}."
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Let no garbage collection look at the many records of a large restore while it lasts.
-
-    They are no garbage, and looking at them again and again takes as long as the restore itself.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _batches(gives: Iterable[Give]) -> Iterator[list[Give]]:
@@ -154,7 +148,3 @@ def _is_direct(give: Give) -> bool:
     if target is None or info is None or give.convert is not None or info.dtype in UNSIZED:
         return False
     return is_read_target(target, info, numpy_dtype(info.dtype))
-
-
-def _empty(info: TensorInfo) -> Array:
-    return np.empty(info.shape, numpy_dtype(info.dtype))

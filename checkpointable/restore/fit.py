@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -93,7 +94,8 @@ def fit_value(value: StoredValue, live: Any, kind: Kind, options: RestoreOptions
         options: what the caller allows.
     """
     if kind is Kind.PLAIN:
-        return _SAME if value.info is None else fit_tensor_to_plain(value.info, live)
+        fit = _SAME if value.info is None else fit_tensor_to_plain(value.info, live)
+        return _with_text(fit, decoded) if value.may_be_text and type(live) is str else fit
     array = np.asarray(live)
     if kind is Kind.SCALAR and _is_text_of(value.info, array.dtype):
         return Fit(lambda stored: stored[()])
@@ -101,6 +103,8 @@ def fit_value(value: StoredValue, live: Any, kind: Kind, options: RestoreOptions
         fit = fit_plain_to_array(value.plain, array)
     else:
         fit = fit_tensor(value.info, array, options)
+    if value.may_be_text and array.dtype.kind == "O":
+        return _with_text(fit, partial(like_live_strings, live=array))
     if kind is Kind.ARRAY or isinstance(fit, Misfit):
         return fit
     return Fit(lambda stored: np.asarray(stored).reshape(()).astype(array.dtype)[()], fit.cast)
@@ -129,8 +133,7 @@ def fit_tensor_to_plain(info: TensorInfo, live: Any) -> Fit | Misfit:
     if info.shape == () and plain is type(live):
         return Fit(lambda stored: plain(stored[()]), f"{info.dtype} to {type(live).__name__}")
     if info.shape == () and info.dtype == "string" and isinstance(live, (str, bytes)):
-        to_live = decoded if type(live) is str else _same
-        return Fit(lambda stored: to_live(stored[()]), f"string to {type(live).__name__}")
+        return Fit(lambda stored: stored[()], f"string to {type(live).__name__}")
     remedy = "Make it an array, or leave it out with RestoreOptions(skip=)."
     return Misfit(describe(info.dtype, info.shape), describe_live(live), remedy)
 
@@ -166,7 +169,7 @@ def decoded(item: Any) -> Any:
 
 
 def like_live_strings(stored: Array, live: Array) -> Array:
-    """Return stored strings as text where the live ones are: TensorFlow knows only bytes (R-36)."""
+    """Return stored bytes as text where the live ones are: TensorFlow knows only bytes (R-37)."""
     if stored.dtype.kind != "O" or live.dtype.kind != "O" or not live.size:
         return stored
     if any(type(item) is not str for item in live.flat):
@@ -222,7 +225,6 @@ def remaker(live: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], 
 
     def remake(stored: Any) -> Any:
         array = np.asarray(stored if convert is None else convert(stored))
-        array = like_live_strings(array, live)
         array = array.astype(dtype, copy=False).reshape(shape)
         array.flags.writeable = writeable
         return array
@@ -240,8 +242,12 @@ def array_dtype_name(array: Array) -> str:
     return STRING if array.dtype.kind == "O" else dtype_name(array.dtype)
 
 
-def _same(value: Any) -> Any:
-    return value
+def _with_text(fit: Fit | Misfit, decode: Callable[[Any], Any]) -> Fit | Misfit:
+    """Let a fit decode what it makes of the stored value."""
+    if isinstance(fit, Misfit):
+        return fit
+    convert = fit.convert
+    return Fit(lambda stored: decode(stored if convert is None else convert(stored)), fit.cast)
 
 
 def _is_text_of(info: TensorInfo | None, dtype: np.dtype[Any]) -> bool:

@@ -17,6 +17,7 @@ from checkpointable.errors import (
     UnmatchedError,
     warn,
 )
+from checkpointable.format.garbage import without_collections
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.walk import Walk, walk
 from checkpointable.names import SAVE_COUNTER, escape
@@ -30,7 +31,6 @@ from checkpointable.restore.by_name import (
     require_fit,
 )
 from checkpointable.restore.entries import Entry
-from checkpointable.restore.fetching import without_collections
 from checkpointable.restore.fit import array_dtype_name
 from checkpointable.restore.named_objects import (
     NamedObjects,

@@ -19,6 +19,7 @@ from checkpointable.errors import (
     UnmatchedError,
     warn,
 )
+from checkpointable.format.garbage import without_collections
 from checkpointable.graph.walk import walk
 from checkpointable.restore import deferred
 from checkpointable.restore.assigning import Assignment, equal_values
@@ -26,7 +27,6 @@ from checkpointable.restore.books import Books
 from checkpointable.restore.fetching import (
     already_assigned,
     check_every_byte,
-    without_collections,
 )
 from checkpointable.restore.lookup import unknown_paths
 from checkpointable.restore.matching import Matcher

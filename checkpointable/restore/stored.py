@@ -39,6 +39,7 @@ class StoredValue:
         number: the number of the value in the checkpoint; -1 for an item of a plain value.
         info: dtype and shape of a tensor; `None` for a Python value.
         plain: the Python value.
+        may_be_text: whether bytes in it may have been str.
     """
 
     attribute: str
@@ -46,6 +47,7 @@ class StoredValue:
     number: int = -1
     info: TensorInfo | None = None
     plain: Any = None
+    may_be_text: bool = False
 
     def is_empty_container(self) -> bool:
         """Tell whether it is an empty list, tuple, dict or set."""
@@ -104,8 +106,9 @@ class StoredValues:
         number, kind = attribute.value, attribute.kind
         if kind is AttributeKind.PYTHON:
             return StoredValue(VARIABLE_VALUE, kind, number, plain=self._checkpoint.value(number))
-        info = self._checkpoint.source.tensors[number]
-        return StoredValue(VARIABLE_VALUE, kind, number, info)
+        source = self._checkpoint.source
+        info, may_be_text = source.tensors[number], not source.tells_text
+        return StoredValue(VARIABLE_VALUE, kind, number, info, may_be_text=may_be_text)
 
     def items(self, stored: Stored) -> Iterator[tuple[str, Stored]]:
         """Return the named items of a stored container, whichever way it was saved."""

@@ -19,8 +19,9 @@ from checkpointable.storage.memory import DiskImage, MemoryStorage
 from tests.harness.bundles import BundleDriver
 from tests.harness.driving import RawDriver
 from tests.harness.processes import in_child
-from tests.harness.recording import RecordingStorage, Started, Sync, SyncDir
+from tests.harness.recording import RecordingStorage, Remove, Rename, Started, Sync, SyncDir
 from tests.harness.wrapping import WrappedStorage
+from tests.interop.tensorflow.samples import FIXTURES
 
 RANDOM = "00112233445566aa"
 TOKEN = "aa66554433221100"
@@ -309,3 +310,62 @@ def test_real_commit_files_are_recognised(options: SaveOptions) -> None:
         assert tokens is not None
         assert {name.rpartition(".")[2] for name in storage.list_dir("/run")} == {"index", *tokens}
         assert COMMIT_FILES.tokens(_storage("/run/ckpt.index"), "/run/ckpt.index") is None
+
+
+def test_leftovers_without_token_do_not_add_up() -> None:
+    """What dead writers of one prefix left goes before shards are named, once it is certain."""
+    storage = MemoryStorage()
+    options = SaveOptions(format="tensorflow")
+    DRIVER.save(storage, "/run/ckpt", 1, options)
+    left = [f"/run/ckpt.data-00000-of-0000{count}" for count in (1, 3, 4, 7)]
+    own = dict(storage.image().files)
+    storage = RecordingStorage(DiskImage(own | dict.fromkeys(left, b"left")))
+    DRIVER.save(storage, "/run/ckpt", 2, options)
+    assert DRIVER.load(storage, "/run/ckpt") == 2
+    names = {name for name in storage.list_dir("/run") if "data" in name}
+    assert names == {f"ckpt.data-0000{shard}-of-00003" for shard in range(3)}
+
+
+def test_shards_of_a_damaged_index_stay_until_it_is_replaced() -> None:
+    """Where it is not certain what an index names, nothing goes before the commit point."""
+    storage = MemoryStorage()
+    options = SaveOptions(format="tensorflow")
+    DRIVER.save(storage, "/run/ckpt", 1, options)
+    content = dict(storage.image().files)
+    content["/run/ckpt.index"] = b"RAW-CHECKPOINT, but damaged"
+    storage = RecordingStorage(DiskImage(content))
+    DRIVER.save(storage, "/run/ckpt", 2, options)
+    steps = [step for step in storage.log if isinstance(step, (Remove, Rename))]
+    commit = [isinstance(s, Rename) and s.destination.endswith(".index") for s in steps].index(True)
+    assert not any(isinstance(step, Remove) for step in steps[:commit])
+
+
+def test_every_number_of_shards_may_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no number of shards is free the save fails and says what to do."""
+    monkeypatch.setattr("checkpointable.bundle.files.MOST_SHARDS", 3)
+    storage = _storage(*(f"/run/ckpt.data-00000-of-0000{count}/x" for count in (2, 3)))
+    with pytest.raises(StorageError, match="a number that is free"):
+        DRIVER.save(storage, "/run/ckpt", 1, SaveOptions(format="tensorflow"))
+
+
+@pytest.mark.parametrize("sample", ["all_dtypes/ckpt-1", "sharded_multi/ckpt-1"])
+def test_the_number_of_shards_is_read_from_an_index_of_tensorflow(sample: str) -> None:
+    """How many shards without token an index names is known, unless it is damaged."""
+    index = str(FIXTURES / f"{sample}.index")
+    shards = len(list(FIXTURES.glob(f"{sample}.data-*")))
+    assert COMMIT_FILES.count_without_tokens(LocalStorage(), index) == shards
+    for content, count in [(b"\0\0\3" + bytes(60), None), (b"", None), (b"\x93ckpt\r\n\x1a", 0)]:
+        disk = MemoryStorage(DiskImage({"/x.index": content}))
+        assert COMMIT_FILES.count_without_tokens(disk, "/x.index") is count
+
+
+def test_finishing_without_tokens_needs_sealed_shards_and_an_index() -> None:
+    """A form without shards, or another number of sealed shards, is refused."""
+    storage = MemoryStorage()
+    with _begin(storage) as commit, pytest.raises(RuntimeError, match="shards are to be named"):
+        commit.finish_without_tokens(1, lambda count: None)
+    with (
+        begin(storage, "/run/x", SINGLE, numbered=False, reader=DRIVER.reader) as commit,
+        pytest.raises(RuntimeError, match="has no shards"),
+    ):
+        commit.finish_without_tokens(0, lambda count: None)

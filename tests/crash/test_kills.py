@@ -21,6 +21,7 @@ from tests.harness.bundles import BundleDriver
 from tests.harness.driving import Driver, RawDriver
 from tests.harness.faults import Fault, FaultyStorage
 from tests.harness.processes import end_of, in_child, kill, kill_myself, living_child, start
+from tests.harness.workloads import FORMATS
 
 KILLED = -signal.SIGKILL
 
@@ -44,12 +45,10 @@ def _temporaries(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("single_file", [False, True])
-def test_killed_before_each_operation(
-    figures: dict[str, str], tmp_path: Path, single_file: bool
-) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_killed_before_each_operation(figures: dict[str, str], tmp_path: Path, name: str) -> None:
     """A save killed before any of its operations leaves old or new, and the next one works."""
-    driver, options = RawDriver(), SaveOptions(single_file=single_file)
+    driver, options = RawDriver(), SaveOptions(**FORMATS[name])
     prefix = str(tmp_path / "ckpt")
     kills = 0
     while True:
@@ -90,7 +89,7 @@ def _kill_at_random(driver: Driver, directory: Path, runs: int, seed: int) -> in
     kills = 0
     for value in range(runs):
         prefix = str(directory / draw.choice(["one", "two", "two-7"]))
-        options = SaveOptions(single_file=draw.random() < 0.4, durable=draw.random() < 0.5)
+        options = SaveOptions(**FORMATS[draw.choice([*FORMATS])], durable=draw.random() < 0.5)
         ended = _save_and_die(driver, prefix, value, options, draw.randrange(50))
         held = expected.get(prefix, set())
         if ended == 0:
@@ -177,6 +176,24 @@ def test_concurrent_saves_take_turns(tmp_path: Path) -> None:
     for number in range(1, 41):
         driver.load(LOCAL, f"{prefix}-{number}")
     assert _temporaries(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [["tensorflow"], [*FORMATS]])
+def test_concurrent_overwrites_take_turns(tmp_path: Path, names: list[str]) -> None:
+    """Processes that replace one checkpoint at once all succeed, and one whole one is left."""
+    driver, prefix = RawDriver(), str(tmp_path / "ckpt")
+
+    def save_twenty(start: int) -> bool:
+        for value in range(start, start + 20):
+            fields = FORMATS[names[value % len(names)]]
+            driver.save(LOCAL, prefix, value, SaveOptions(durable=False, **fields))
+        return True
+
+    writers = [start(lambda first=first: save_twenty(first)) for first in (0, 100, 200)]
+    assert [end_of(writer) for writer in writers] == [0, 0, 0]
+    assert driver.load(LOCAL, prefix) in {19, 119, 219}
+    driver.save(LOCAL, prefix, 7, SaveOptions(single_file=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
 
 
 def _note(figures: dict[str, str], kills: int) -> None:

@@ -17,14 +17,17 @@ from checkpointable.options import SaveOptions
 from checkpointable.storage.local import LOCAL
 from tests.harness.bundles import BundleDriver
 from tests.harness.processes import end_of, kill, start
+from tests.harness.workloads import FORMATS
 
 DRIVER = BundleDriver(shards=3, shard_bytes=3000)
 
 
 def _overwrite_for_ever(prefix: str) -> None:
+    """Overwrite a checkpoint by ever newer ones, the format a different one most of the time."""
+    formats = [*FORMATS.values(), FORMATS["tensorflow"]]
     for value in itertools.count(1):
-        single_file = value % 5 == 0
-        DRIVER.save(LOCAL, prefix, value, SaveOptions(durable=False, single_file=single_file))
+        fields = formats[value % len(formats)]
+        DRIVER.save(LOCAL, prefix, value, SaveOptions(durable=False, **fields))
 
 
 def _save_and_remove_for_ever(directory: Path) -> None:

@@ -13,7 +13,7 @@ from tests.harness.driving import Driver
 from tests.harness.enumeration import caught, enumerate_crashes
 from tests.harness.mutants import ShardsRemovedBeforeTheCommitFile, WithoutAnySync, WithoutSync
 from tests.harness.recording import RecordingStorage, Removed, Removing
-from tests.harness.workloads import Workload, save_value
+from tests.harness.workloads import Workload, prepare_hidden, save_value
 
 
 def _prepare(driver: Driver, storage: RecordingStorage) -> None:
@@ -30,6 +30,12 @@ def _prepare_hidden(driver: Driver, storage: RecordingStorage) -> None:
     file = storage.create("/run/ckpt-7")
     file.write([older])
     file.close()
+
+
+def _prepare_formats(driver: Driver, storage: RecordingStorage) -> None:
+    """Save one in TensorFlow's format, whose shards no token tells apart, and a safetensors one."""
+    for value, name in enumerate(("tensorflow", "safetensors"), 1):
+        save_value(driver, storage, storage, value, numbered=True, format=name)
 
 
 def _removed(*prefixes: str) -> Callable[[Driver, RecordingStorage, Storage], None]:
@@ -52,6 +58,9 @@ WORKLOADS = [
     Workload("delete two", _prepare, _removed("/run/ckpt-2", "/run/ckpt-3")),
     Workload("delete one that hides another", _prepare_hidden, _removed("/run/ckpt-7")),
     Workload("delete one and save", _prepare, _removed_and_saved),
+    Workload("delete TensorFlow's", _prepare_formats, _removed("/run/ckpt-2")),
+    Workload("delete a safetensors one", _prepare_formats, _removed("/run/ckpt-3")),
+    Workload("delete one that hides two", prepare_hidden, _removed("/run/ckpt")),
 ]
 MUTANTS: Mapping[str, Callable[[Storage], Storage]] = {
     "without the sync": lambda inner: WithoutSync(inner, "the removal of the other form"),

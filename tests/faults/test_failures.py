@@ -128,6 +128,7 @@ def test_a_file_whose_sync_failed_is_abandoned() -> None:
     assert hits == 3  # two shards and the index
 
 
+@pytest.mark.filterwarnings("ignore::checkpointable.CheckpointWarning")
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_a_failure_leaves_no_shard_without_token(interrupt: bool) -> None:
     """Nobody could tell later whose it is, so it goes at once: no number is used up by it."""

@@ -15,6 +15,7 @@ from checkpointable.options import SaveOptions
 from checkpointable.storage.local import LOCAL
 from tests.harness.bundles import BundleDriver
 from tests.harness.interrupts import Interrupt
+from tests.harness.workloads import FORMATS
 
 DRIVER = BundleDriver(shards=2, shard_bytes=500)
 
@@ -34,17 +35,17 @@ def _save_interrupted(prefix: str, value: int, options: SaveOptions, at: int) ->
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("single_file", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.campaign)])
 def test_interrupted_at_any_moment(
-    tmp_path: Path, figures: dict[str, str], single_file: bool, step: int
+    tmp_path: Path, figures: dict[str, str], name: str, step: int
 ) -> None:
     """An interrupt at any moment leaves old or new and no lock; the next save cleans up.
 
     (By default every 37th moment is tried, in the campaign each.)
     """
     prefix = str(tmp_path / "ckpt")
-    options = SaveOptions(single_file=single_file, durable=False)
+    options = SaveOptions(**FORMATS[name], durable=False)
     DRIVER.save(LOCAL, prefix, 0, options)
     gc.collect()
     descriptors = _descriptors()

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 import checkpointable as ckpt
 from checkpointable.errors import NotCheckpointableError
-from checkpointable.format.name_graph import graph_of_names
-from checkpointable.format.paths import paths_of
 from checkpointable.format.records import Divided
 from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.interop.opening import open_checkpoint
@@ -169,15 +167,3 @@ def test_arrays_that_cannot_be_stored_are_refused() -> None:
     """The name of the array, and what to do, are in the message."""
     with pytest.raises(NotCheckpointableError, match=r"^w: float128.*convert"):
         named_snapshot({"w": np.zeros(1, np.longdouble)})
-
-
-def test_names_become_paths() -> None:
-    """Names with slashes make a tree, in which a name may have a value and names below it."""
-    graph = graph_of_names({"a/b": 0, "a": 1, "c": 2})
-    paths, numbers = paths_of(graph)
-    values = {
-        paths.full(number): [a.value for a in graph.attributes(node)]
-        for node, number in numbers.items()
-    }
-
-    assert {"": [], "a": [1], "c": [2], "a/b": [0]} == values

@@ -63,6 +63,12 @@ class RawReader(CommitFileReader):
         except CheckpointError:
             return None
 
+    def count_without_tokens(self, storage: Storage, index_path: str) -> int | None:
+        try:
+            return int(_unseal(read_all(storage, index_path), index_path).get("count", 0))
+        except CheckpointError:
+            return None
+
 
 class RawDriver:
     """Checksummed random bytes.

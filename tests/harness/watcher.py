@@ -42,6 +42,7 @@ class _Watch:
         self._dirty: set[int] = set()  # files with data that no sync covers
         self._abandoned: set[int] = set()  # files whose sync failed
         self._names: dict[int, str] = {}
+        self._gone: set[int] = set()  # files that were removed under their last name
         self._pending: list[tuple[str, FileKind, str]] = []  # names whose directory is not synced
 
     def see(self, operation: Operation) -> None:
@@ -107,8 +108,7 @@ class _Watch:
 
     def _see_remove(self, operation: Remove) -> None:
         kind = _kind(operation.path)
-        for file in [file for file, path in self._names.items() if path == operation.path]:
-            del self._names[file]
+        self._gone |= {file for file, path in self._names.items() if path == operation.path}
         waits = any(self._waits(operation.path, commit) for commit in _COMMIT)
         if kind is FileKind.SHARD and self._durable and waits:
             self._breach("D-1: a shard is removed before the index's names are synced", operation)
@@ -123,7 +123,7 @@ class _Watch:
         return (file for file, path in self._names.items() if _kind(path) not in _TEMPORARY)
 
     def _stands(self, path: str) -> bool:
-        return path in self._names.values()
+        return any(own == path and file not in self._gone for file, own in self._names.items())
 
     def _note(self, path: str, what: str) -> None:
         self._pending.append((posixpath.dirname(path), _kind(path), what))

@@ -9,6 +9,7 @@ from checkpointable.bundle.opening import OpenBundle
 from checkpointable.bundle.reader import BundleSource
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.format.frame import corrupt
+from checkpointable.format.garbage import without_collections
 from checkpointable.format.index import decode_index
 from checkpointable.format.source import CheckpointSource, Finding
 from checkpointable.format.tables import Placement
@@ -43,8 +44,15 @@ def open_safetensors(storage: Storage, path: str, file: str) -> CheckpointSource
         StorageError: the storage failed.
     """
     opened = storage.open_read(file)
-    if file.endswith(_SHARDED):
-        return _open_sharded(storage, path, opened)
+    with without_collections():
+        if file.endswith(_SHARDED):
+            return _open_sharded(storage, path, opened)
+        return _open_one(storage, path, opened)
+
+
+def _open_one(storage: Storage, path: str, opened: ReadableFile) -> CheckpointSource:
+    """Open one file, of this library or of others."""
+    file = opened.path
     try:
         header = read_header(opened)
         data = stored_index(header)

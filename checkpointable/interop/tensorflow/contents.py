@@ -226,7 +226,7 @@ class TensorContents:
         items: list[Any] = self._files.read_items(piece.entry)
         if number in self._texts:
             try:
-                items = [item.decode("utf-8", "surrogatepass") for item in items]
+                items = [item.decode("utf-8") for item in items]
             except UnicodeDecodeError:
                 raise corrupt(
                     self._path, "T-14", f"text number {number} is not valid UTF-8"

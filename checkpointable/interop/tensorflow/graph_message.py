@@ -46,6 +46,8 @@ Tensor = npt.NDArray[Any] | Blob | Divided | Streamed
 #: The longest object graph, and the most bytes of keys: a message of protobuf must stay below
 #: 2 GiB, and holds the keys.
 _MOST_KEY_BYTES: Final = 2**30
+#: TensorFlow takes what comes behind the first of these in a key for the name of a value.
+_RESERVED: Final = ".ATTRIBUTES/"
 _INTEGERS: Final = range(-(2**63), 2**63)
 #: The first bytes of encoded bool, int, float and str values (F-38).
 _HEADS_OF_SCALARS: Final = frozenset(
@@ -153,14 +155,15 @@ class _Writing:
     def _add_attribute(self, node: Any, number: int, attribute: Attribute) -> None:
         path = self._paths.full(self._numbers[number])
         name, tensor, flags = self._stored(attribute, path)
-        # TensorFlow escapes such a name once in the graph and once more in the key.
-        escaped = escape(name)
-        key = attribute_key(path, escaped)
+        # TensorFlow writes a name that is escaped once more, but looks for this one.
+        key = attribute_key(path, name)
         self._room -= len(key)
-        if key in self._keys or self._room < 0:
+        if key in self._keys or self._room < 0 or _RESERVED in f"{path}/":
             raise self._refusal(key, path)
         self._keys.add(key)
-        node.attributes.add(name=escaped, full_name=attribute.full_name or "", checkpoint_key=key)
+        node.attributes.add(
+            name=escape(name), full_name=attribute.full_name or "", checkpoint_key=key
+        )
         self._kinds.append(attribute.kind | flags)
         in_snapshot = attribute.value < len(self._snapshot.tensors)
         self.tensors.append(Keyed(key, tensor, attribute.value if in_snapshot else -1))
@@ -203,6 +206,9 @@ class _Writing:
         if self._room < 0:
             what = "the keys of all values take more than 1 GiB, which TensorFlow's format cannot"
             what += ' hold. Nest the objects less deeply, or save with format="native"'
+        elif key not in self._keys:
+            what = "TensorFlow cannot restore what lies behind a name that ends with '.ATTRIBUTES'."
+            what += " Rename it"
         else:
             what = f"two values have the key {shorten(key)!r}, as TensorFlow spells it. Rename one"
         return NotCheckpointableError(f"{where}: {what}.", path=path)

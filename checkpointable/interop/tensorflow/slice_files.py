@@ -68,6 +68,7 @@ class SliceSource(CheckpointSource):
     def __init__(self, storage: Storage, path: str, files: Sequence[ReadableFile]) -> None:
         self.path = path
         self.format = "tensorflow"
+        self.tells_text = False
         self.graph = None
         self.metadata = {}
         self._storage = storage
@@ -80,6 +81,11 @@ class SliceSource(CheckpointSource):
         self.keys = {name: number for number, name in enumerate(names)}
         self._life = Lifetime(path, self._close_files)
         self._last: tuple[StoredSlice, Array] | None = None
+
+    def new_array(self, number: int) -> Array:
+        """Return a new array to read a tensor into, if all its slices are there."""
+        self._check_filled(self._tensors[number], _all(self._tensors[number].shape))
+        return super().new_array(number)
 
     def read_into(
         self,

@@ -89,12 +89,18 @@ class SliceTable:
         self.tensors = self._read_all()
 
     def value(self, stored: StoredSlice) -> bytes:
-        """Return the message that holds a slice, its block verified."""
+        """Return the message that holds a slice, its block verified.
+
+        Raises:
+            CorruptCheckpointError: it has been damaged, or replaced in place, meanwhile.
+        """
         handle, entries = self._kept
         if handle != stored.block:
             entries = dict(read_block(self._data, stored.block, self.path))
             if sum(map(len, entries.values())) <= _KEPT:
                 self._kept = stored.block, entries
+        if stored.key not in entries:
+            raise corrupt(self.path, "T-15", "the file was changed meanwhile")
         return entries[stored.key]
 
     def check(self) -> None:

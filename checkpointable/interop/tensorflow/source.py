@@ -56,6 +56,7 @@ class TensorFlowSource(CheckpointSource):
         self._storage = storage
         self._index = index
         self._words = read_words(index)
+        self.tells_text = self._words.notes is not None
         self._meaning: Meaning | None = None
         early = self._understood() if self._words.tell_dtypes else None
         self._contents = TensorContents(
@@ -97,6 +98,11 @@ class TensorFlowSource(CheckpointSource):
     def status(self) -> FileStatus:
         """What the storage said of the index when it was read."""
         return self._index.status
+
+    def new_array(self, number: int) -> Array:
+        """Return a new array to read a tensor into, if all its slices are there."""
+        self._contents.check_filled(number)
+        return super().new_array(number)
 
     def read_into(
         self,

@@ -6,17 +6,21 @@ arrays are never copied as a whole, others in pieces of 1 MiB.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import BYTES
 from checkpointable.format.records import Blob, Snapshot
-from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY
+from checkpointable.interop.tensorflow.annotations import ANNOTATIONS_KEY, decode_annotations
 from checkpointable.interop.tensorflow.data_writer import Places, place_pieces, write_pieces
 from checkpointable.interop.tensorflow.entries import read_entries
-from checkpointable.interop.tensorflow.graph import GRAPH_KEY
-from checkpointable.interop.tensorflow.graph_message import graph_message, name_annotations
+from checkpointable.interop.tensorflow.graph import GRAPH_KEY, read_graph
+from checkpointable.interop.tensorflow.graph_message import (
+    GraphMessage,
+    graph_message,
+    name_annotations,
+)
 from checkpointable.interop.tensorflow.manifest import (
     Manifest,
     Tensor,
@@ -25,6 +29,7 @@ from checkpointable.interop.tensorflow.manifest import (
 )
 from checkpointable.interop.tensorflow.messages import message
 from checkpointable.interop.tensorflow.table_writer import encode_table
+from checkpointable.interop.tensorflow.tensors import Tensors
 from checkpointable.options import SaveOptions
 from checkpointable.storage.base import WritableFile
 
@@ -73,40 +78,32 @@ def write_tensorflow(
         MissingDependencyError: a package is not installed.
         StorageError: the storage failed.
     """
-    manifest = make_manifest(_tensors(snapshot))
+    written = None if snapshot.graph.is_name_based else graph_message(snapshot)
+    named = _named_tensors(snapshot) if written is None else _graph_tensors(written)
+    manifest = make_manifest(named)
     lengths = [piece.length for piece in manifest.pieces]
     places = place_pieces(lengths, options.max_shard_bytes, groups)
-    checksums = [0] * len(lengths)
-    for shard, members in enumerate(places.members):
-        file = commit.create_shard(shard)
-        written = write_pieces(file, [manifest.pieces[i] for i in members])
-        commit.seal_shard(shard)
-        for i, checksum in zip(members, written, strict=True):
-            checksums[i] = checksum
+    checksums = _write_shards(commit, manifest, places)
     rows = _rows(manifest, places, checksums)
-    counts: list[int] = []
-    path = commit.file.path
+    likely = count = max(len(places.members), 1)
+    index = _encode_index(rows, likely)
+    _check(index, written, commit.file.path)
 
-    def write_index(count: int) -> None:
-        pieces = encode_table([(b"", _header(count)), *rows])
-        read_entries(memoryview(b"".join(pieces)), path)  # what could not be read stays away
-        commit.file.write(pieces)
-        counts.append(count)
+    def write_index(chosen: int) -> None:
+        nonlocal count
+        count = chosen
+        commit.file.write(index if chosen == likely else _encode_index(rows, chosen))
 
     commit.finish_without_tokens(len(places.members), write_index)
-    return counts[-1]
+    return count
 
 
-def _tensors(snapshot: Snapshot) -> Iterable[tuple[str, Tensor]]:
-    """Return the keys and values of a snapshot, in the order in which they are written."""
-    if snapshot.graph.is_name_based:
-        return _named_tensors(snapshot)
-    written = graph_message(snapshot)
-    return [
-        *((keyed.key, keyed.tensor) for keyed in written.tensors),
-        (ANNOTATIONS_KEY, Blob(BYTES, (), written.annotations)),
-        (GRAPH_KEY, Blob(BYTES, (), written.graph)),
-    ]
+def _graph_tensors(written: GraphMessage) -> Iterator[tuple[str, Tensor]]:
+    """Yield the keys and values of an object graph, in the order in which they are written."""
+    for keyed in written.tensors:
+        yield keyed.key, keyed.tensor
+    yield ANNOTATIONS_KEY, Blob(BYTES, (), written.annotations)
+    yield GRAPH_KEY, Blob(BYTES, (), written.graph)
 
 
 def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
@@ -126,9 +123,32 @@ def _named_tensors(snapshot: Snapshot) -> Iterator[tuple[str, Tensor]]:
         yield ANNOTATIONS_KEY, Blob(BYTES, (), annotations)
 
 
-def _header(shards: int) -> bytes:
+def _write_shards(commit: UntokenedCommit, manifest: Manifest, places: Places) -> list[int]:
+    """Write the data files; return the checksum of every piece."""
+    checksums = [0] * len(manifest.pieces)
+    for shard, members in enumerate(places.members):
+        file = commit.create_shard(shard)
+        found = write_pieces(file, [manifest.pieces[i] for i in members])
+        commit.seal_shard(shard)
+        for i, checksum in zip(members, found, strict=True):
+            checksums[i] = checksum
+    return checksums
+
+
+def _encode_index(rows: Sequence[tuple[bytes, bytes]], shards: int) -> list[bytes]:
+    """Return the pieces of the index, given what is below its header."""
     version = message("VersionDef")(producer=_PRODUCER)
-    return bytes(message("BundleHeader")(num_shards=shards, version=version).SerializeToString())
+    header = message("BundleHeader")(num_shards=shards, version=version)
+    return encode_table([(b"", header.SerializeToString()), *rows])
+
+
+def _check(index: Sequence[bytes], written: GraphMessage | None, path: str) -> None:
+    """Read index and graph again: what could not be read is never committed."""
+    entries = read_entries(memoryview(b"".join(index)), path)
+    if written is not None:
+        tensors = Tensors(entries, path)
+        annotations = decode_annotations(written.annotations, path)
+        read_graph(written.graph, tensors.keys, tensors.infos, path, annotations)
 
 
 def _rows(

@@ -181,6 +181,19 @@ def test_a_broken_index_is_refused(what: str) -> None:
     assert "S-11" == caught.value.rule
 
 
+@pytest.mark.parametrize("inside", ["../one.safetensors", "sub/one.safetensors"])
+def test_nothing_is_read_from_another_directory(inside: str, tmp_path: Path) -> None:
+    """A list cannot lead out of its directory, though a file be there."""
+    (tmp_path / "run" / "sub").mkdir(parents=True)
+    for place in (tmp_path, tmp_path / "run" / "sub"):
+        save_file(ONE, place / "one.safetensors")
+    text = json.dumps({"weight_map": dict.fromkeys(ONE, inside)})
+    (tmp_path / "run" / LIST).write_text(text)
+
+    with pytest.raises(CorruptCheckpointError, match="said to lie in a file that cannot be"):
+        ckpt.load_checkpoint(tmp_path / "run" / LIST)
+
+
 def test_a_damaged_part_is_refused() -> None:
     """The header of each file is checked."""
     with pytest.raises(CorruptCheckpointError, match=r"two\.safetensors") as caught:

@@ -111,6 +111,15 @@ def test_a_graph_needs_annotations_of_a_graph() -> None:
         read_graph(WRITTEN.graph, numbers, infos, "a file", Annotations({}))
 
 
+def test_values_do_not_share_a_tensor() -> None:
+    """What this library writes has one for each."""
+    numbers, infos = stored_numbers(WRITTEN)
+    annotations = decode_annotations(WRITTEN.annotations, "a file")
+
+    with pytest.raises(CorruptCheckpointError, match="belongs to two attributes"):
+        read_graph(WRITTEN.graph, dict.fromkeys(numbers, 0), infos, "a file", annotations)
+
+
 @pytest.mark.parametrize(
     "content",
     [

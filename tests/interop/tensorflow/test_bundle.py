@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import checkpointable as ckpt
 from checkpointable.errors import (
     CheckpointNotFoundError,
     CorruptCheckpointError,
@@ -21,6 +22,8 @@ from checkpointable.errors import (
     UnsupportedFormatError,
 )
 from checkpointable.format.source import CheckpointSource
+from checkpointable.interop.tensorflow.graph import GRAPH_KEY
+from checkpointable.interop.tensorflow.messages import message
 from checkpointable.interop.tensorflow.slice_keys import encode_slice_key
 from checkpointable.interop.tensorflow.source import open_bundle
 from checkpointable.storage.local import LocalStorage
@@ -542,7 +545,7 @@ def test_strings_in_slices() -> None:
     ("tiling", "missing", "word"),
     [
         (TILINGS[3], slice_key(b"p", TILINGS[3][2]), "found 33"),
-        ([*TILINGS[1], [(0, 1), (0, 1)]], None, "overlap"),
+        ([*TILINGS[1], [(0, 1), (0, 1)]], None, r"\(slices overlap\)"),
         ([[(0, 6), (0, 4)], [(0, 6), (3, 4)]], None, "overlap, and others are missing"),
     ],
     ids=["a hole", "an overlap", "both"],
@@ -583,8 +586,32 @@ def test_a_shape_that_no_memory_holds() -> None:
     for index in (slice(None), slice(start, None)):
         with pytest.raises(CorruptCheckpointError, match=r"slices"):
             source.read_slice(0, index)
-    with pytest.raises(CorruptCheckpointError, match=r"slices"):
-        source.read(0)
+    for read_it in (source.read, source.new_array):
+        with pytest.raises(CorruptCheckpointError, match=r"slices"):
+            read_it(0)
+
+
+def test_no_verb_makes_room_for_what_is_not_there(tmp_path: Path) -> None:
+    """T-10: loading and comparing graphs with such a tensor give the same error; listing does."""
+    made, key = Maker(), "v/.ATTRIBUTES/VARIABLE_VALUE"
+    value = {"name": "VARIABLE_VALUE", "full_name": "v", "checkpoint_key": key}
+    edge = {"node_id": 1, "local_name": "v"}
+    graph = message("TrackableObjectGraph")(nodes=[{"children": [edge]}, {"attributes": [value]}])
+    made.entries[key.encode()] = Entry(2, [2**61], slices=[[(2**60, 3)]])
+    made.add(encode_slice_key(key.encode(), [(2**60, 3)]), np.arange(3.0))
+    made.add(GRAPH_KEY.encode(), [b""])
+    data, checksum = strings([graph.SerializeToString()])
+    made.put(GRAPH_KEY.encode(), Entry(STRING, checksum=checksum), data)
+    for name, content in made.files().items():
+        (tmp_path / Path(name).name).write_bytes(content)
+    path = str(tmp_path / "ckpt")
+
+    assert (key, (2**61,)) in ckpt.list_variables(path)
+    assert [0, 1, 2] == ckpt.load_checkpoint(path)["v"][2**60 : 2**60 + 3].tolist()
+    for verb in (ckpt.load, lambda p: ckpt.diff(p, p), lambda p: ckpt.load_variable(p, key)):
+        with pytest.raises(CorruptCheckpointError, match="slices"):
+            verb(path)
+    assert ["T-10"] == [finding.rule for finding in ckpt.verify(path)]
 
 
 @pytest.mark.parametrize("what", ["shape", "dtype", "slices"])

@@ -22,6 +22,7 @@ from checkpointable.interop.tensorflow.graph_message import (
 )
 from checkpointable.interop.tensorflow.messages import message
 from checkpointable.trackable.base import Trackable, Variable
+from checkpointable.trackable.slots import SlotTrackable
 from checkpointable.trackable.state import PythonState
 from tests.graph.models import Node, graphs
 from tests.interop.tensorflow.models import stored_numbers
@@ -124,8 +125,8 @@ def test_plain_values(value: Any) -> None:
         )
 
 
-def test_keys_are_spelled_as_tensorflow_spells_them() -> None:
-    """Names are escaped once in paths, those of an object's own tensors twice in keys."""
+def test_keys_are_spelled_as_tensorflow_looks_for_them() -> None:
+    """Names are escaped once in paths, and those of an object's own tensors once in keys."""
     root = Node()
     root.track("a/b", {"c.d": Variable(1.0), 7: np.zeros(2)})
     root.track("custom", Custom())
@@ -135,8 +136,8 @@ def test_keys_are_spelled_as_tensorflow_spells_them() -> None:
 
     assert [
         "custom/.ATTRIBUTES/plain",
-        "custom/.ATTRIBUTES/with..Sslash",
-        "custom/.ATTRIBUTES/with....dot",
+        "custom/.ATTRIBUTES/with.Sslash",
+        "custom/.ATTRIBUTES/with..dot",
         "state/.ATTRIBUTES/py_state",
         "a.Sb/c..d/.ATTRIBUTES/VARIABLE_VALUE",
         "a.Sb/7/.ATTRIBUTES/VARIABLE_VALUE",
@@ -170,6 +171,22 @@ def test_what_leads_to_values_says_so() -> None:
     assert [True, True, False, True] == [node.has_checkpoint_values.value for node in whole.nodes]
 
 
+def test_slot_variables() -> None:
+    """They are no children; their optimizer has values because of them."""
+    root, optimizer = Node(), SlotTrackable()
+    root.net, root.adam = Node(), optimizer
+    root.net.w = Variable(1.0)
+    optimizer.add_slot(root.net.w, "a/m")
+    snapshot = taken(root)
+    written = graph_message(snapshot)
+    whole = message("TrackableObjectGraph").FromString(written.graph)
+    stored, _ = reread(written)
+
+    assert [True] * 5 == [node.has_checkpoint_values.value for node in whole.nodes]
+    assert "net/w/.OPTIMIZER_SLOT/adam/a.Sm/.ATTRIBUTES/VARIABLE_VALUE" == written.tensors[1].key
+    assert snapshot.graph.slot_variables() == stored.graph.slot_variables()
+
+
 def test_strings_say_whether_they_are_text() -> None:
     """Arrays of str and of bytes are told apart, which TensorFlow does not do."""
     root = Node()
@@ -200,6 +217,19 @@ def test_two_values_of_one_key_are_refused() -> None:
 
     with pytest.raises(NotCheckpointableError, match="two values have the key"):
         graph_message(taken(root))
+
+
+@pytest.mark.parametrize("names", [(".ATTRIBUTES",), ("a.ATTRIBUTES", "b")])
+def test_names_that_tensorflow_cannot_restore_are_refused(names: tuple[str, ...]) -> None:
+    """TensorFlow would look for the value behind the wrong part of its key."""
+    value: Any = Variable(1.0)
+    for name in reversed(names):
+        outer = Node()
+        outer.track(name, value)
+        value = outer
+
+    with pytest.raises(NotCheckpointableError, match="TensorFlow cannot restore what lies behind"):
+        graph_message(taken(value))
 
 
 def test_the_same_graph_gives_the_same_bytes() -> None:

@@ -118,3 +118,12 @@ def test_stored_slices() -> None:
             index = tuple(slice(start, start + length) for start, length in extents)
             part = source.read_slice(keys_of(source)[key], index)
             assert whole[index].tolist() == part.tolist()
+
+
+def test_the_state_of_a_python_object() -> None:
+    """T-12: what the graph calls the state of a Python object is bytes, not a tensor of strings."""
+    source = open_bundle(LocalStorage(), sample("object_based_special/ckpt-1").path)
+    number = keys_of(source)["py/.ATTRIBUTES/py_state"]
+
+    assert "bytes" == source.tensors[number].dtype
+    assert b"\0\xffpython state" == source.value(number) == source.read(number)[()]

@@ -42,6 +42,7 @@ GOLDEN = bytes.fromhex(
     "010000000028c93b446908760e00000000000000000000000000000000000000"
     "000000000000000000000000000000000057fb808b247547db"
 )
+INT = [(0, None)]
 
 
 def opened(*files: bytes) -> CheckpointSource:
@@ -118,6 +119,15 @@ def test_every_dtype(dtype, packed):
 
     assert same(array, source.read(0))
     assert same(array[1, ::-2], source.read_slice(0, (1, slice(None, None, -2))))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int16", "int8"])
+def test_negative_numbers_are_cut_to_32_bits(dtype):
+    """An encoder may extend a negative number to 64 bits or leave it at 32."""
+    proto = field(7, varint(-2) + varint(2**32 - 2))
+    source = opened(slice_file(Tensor(b"w", dtype, (2,), (INT, proto))))
+
+    assert [-2, -2] == source.read(0).tolist()
 
 
 def test_scalars_and_empty_tensors():
@@ -219,7 +229,6 @@ def test_a_whole_too_large_for_memory_costs_nothing():
         source.read(0)
 
 
-INT = [(0, None)]
 MINE = ([(0, 2)], [1, 2])
 BAD: dict[str, tuple[Any, str]] = {
     "an empty file": (b"", "T-2"),
@@ -359,6 +368,16 @@ def test_damage_that_comes_later_is_found(tmp_path):
     with pytest.raises(ckpt.CorruptCheckpointError, match="T-2"):
         source.read(0)
     assert ["T-2"] == [finding.rule for finding in source.verify()]
+
+
+def test_another_file_in_its_place_is_found(tmp_path):
+    """A file that is overwritten by another one while it is open is not taken for the old one."""
+    path = tmp_path / "m"
+    path.write_bytes(slice_file(whole(b"w", "int8", [1])))
+    source = open_slice_files(LOCAL, str(path), [str(path)])
+    path.write_bytes(slice_file(whole(b"v", "int8", [2])))
+    with pytest.raises(ckpt.CorruptCheckpointError):
+        source.read(0)
 
 
 def test_a_closed_source_reads_nothing():

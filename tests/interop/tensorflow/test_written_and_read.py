@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpointable.bundle.commit import begin
-from checkpointable.format.records import Divided
+from checkpointable.errors import CorruptCheckpointError
+from checkpointable.format.records import Divided, Snapshot
 from checkpointable.format.source import CheckpointSource
 from checkpointable.graph.named import divided, named_snapshot
 from checkpointable.interop.opening import open_checkpoint
+from checkpointable.interop.tensorflow import writer
 from checkpointable.interop.tensorflow.entries import read_entries
+from checkpointable.interop.tensorflow.graph_message import GraphMessage, graph_message
 from checkpointable.interop.writing import write_checkpoint
 from checkpointable.options import SaveOptions
 from checkpointable.storage.local import LOCAL
 from checkpointable.storage.memory import MemoryStorage
+from tests.bundle.checkpoints import snapshot
 from tests.interop.tensorflow.samples import V2, Sample
 
 Array = npt.NDArray[Any]
@@ -162,3 +167,27 @@ def test_the_values_of_tensorflow_give_its_files_again(sample: Sample) -> None:
     assert files == {
         name.removeprefix("/run/ckpt"): data for name, data in storage.image().files.items()
     }
+
+
+@pytest.mark.parametrize("part", ["graph", "annotations"])
+def test_what_could_not_be_read_is_never_committed(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Index, graph and annotations are read again first: an error leaves what was there."""
+    storage = MemoryStorage()
+    options = SaveOptions(format="tensorflow", durable=False)
+
+    def damaged(content: Snapshot) -> GraphMessage:
+        return attrs.evolve(graph_message(content), **{part: b"\xff"})
+
+    def save() -> None:
+        with begin(storage, "/run/ckpt", options, numbered=False) as commit:
+            write_checkpoint(commit, snapshot([np.zeros(3)], [b"\x07"]), options)
+
+    save()
+    before = storage.image().files
+    monkeypatch.setattr(writer, "graph_message", damaged)
+    with pytest.raises(CorruptCheckpointError):
+        save()
+
+    assert before == storage.image().files
