@@ -38,6 +38,41 @@ def lookup_table(tf: Any, content: Mapping[bytes, int]) -> Any:
     return table
 
 
+def tensors_of_its_own(tf: Any, scale: float) -> Any:
+    """Return an object of TensorFlow's that has tensors under names that need escaping."""
+
+    class Custom(tf.Module):
+        def __init__(self) -> None:
+            self.tensors = {
+                name: tf.constant([number * scale])
+                for number, name in enumerate(("plain", "with/slash", "with.dot", "..S"))
+            }
+
+        def _serialize_to_tensors(self) -> Any:
+            return self.tensors
+
+        def _restore_from_tensors(self, restored: Any) -> None:
+            self.tensors = restored
+
+    return Custom()
+
+
+def test_names_of_tensors_cross_over(tf: Any, tmp_path: Path) -> None:
+    """What an object calls its tensors is the same in both libraries, both ways."""
+    source = tensors_of_its_own(tf, 1.0)
+    ours = Tensors({name: np.zeros(1, np.float32) for name in source.tensors})
+    target = tensors_of_its_own(tf, 0.0)
+
+    ours_too = ckpt.Checkpoint(custom=ours)
+    ours_too.read(tf.train.Checkpoint(custom=source).write(str(tmp_path / "a"))).assert_consumed()
+    path = ours_too.write(tmp_path / "b", format="tensorflow")
+    tf.train.Checkpoint(custom=target).read(path).assert_consumed()
+
+    expected = {name: tensor.numpy().tolist() for name, tensor in source.tensors.items()}
+    assert expected == {name: tensor.tolist() for name, tensor in ours.tensors.items()}
+    assert expected == {name: tensor.numpy().tolist() for name, tensor in target.tensors.items()}
+
+
 def test_python_state_crosses_over(tf: Any, tmp_path: Path) -> None:
     """The bytes that a PythonState of TensorFlow's gave are those that ours takes."""
     theirs = tf.train.Checkpoint(settings=text_state(tf, "né\x00"))
