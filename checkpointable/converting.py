@@ -136,10 +136,11 @@ def _warn_of_what_is_lost(source: CheckpointSource, values: frozenset[int]) -> N
     """Name what the source holds that the new checkpoint will not."""
     if source.graph is not None and source.unclear:
         paths, numbers = paths_of(source.graph)
-        lost = [
-            f"{shorten(paths.full(numbers[u.node])) or 'the root'}: {u.what} ({u.reason})"
-            for u in source.unclear
-        ]
+        lost = []
+        for unclear in source.unclear:
+            path = numbers.get(unclear.node)
+            where = f"node {unclear.node}" if path is None else shorten(paths.full(path))
+            lost.append(f"{where or 'the root'}: {unclear.what} ({unclear.reason})")
         warn(f"{source.path}: cannot be converted as a whole. Left out: {_listed(lost, '; ')}.")
     unnamed = [
         key

@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 import checkpointable as ckpt
 from checkpointable.interop.tensorflow.table import read_table
 from checkpointable.interop.tensorflow.table_writer import encode_table
+from tests.interop.tensorflow.models import write_message
 from tests.interop.tensorflow.slice_file_maker import Tensor, slice_file, whole
+from tests.interop.tensorflow.test_graph import graph
 from tests.test_round_trip import build, graphs
 
 MIB = 1 << 20
@@ -472,6 +474,18 @@ def test_what_cannot_be_interpreted_is_named(tmp_path):
         copy = ckpt.convert(path, tmp_path / "copy")
 
     assert [3] == ckpt.load(copy)["b"].tolist()
+
+
+def test_what_nothing_leads_to_is_named_by_its_node(tmp_path):
+    """It has no path, so its number stands in the warning."""
+    key = "v/.ATTRIBUTES/VARIABLE_VALUE"
+    alone = graph({}, {"values": [("VARIABLE_VALUE", key)]})
+    write_message(str(tmp_path / "m"), alone, {key: np.ones(2, np.float32)})
+
+    with pytest.warns(ckpt.CheckpointWarning) as warned:
+        ckpt.convert(tmp_path / "m", tmp_path / "copy")
+
+    assert "Left out: node 1: " in str(warned[0].message)
 
 
 @pytest.mark.filterwarnings("error")

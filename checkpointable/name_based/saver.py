@@ -266,8 +266,8 @@ class Saver(LastCheckpoints, WrittenDown):
 
         Returns:
             the path of the checkpoint, for `restore`. Of a sharded saver it ends with
-            `-?????-of-NNNNN`, where NNNNN is how many shards were written. `None` if the saver is
-            empty.
+            `-?????-of-NNNNN`, where NNNNN is how many shards were written; but not in TensorFlow's
+            format, which knows no such paths. `None` if the saver is empty.
 
         Raises:
             CheckpointExistsError: what stands there may not be replaced.

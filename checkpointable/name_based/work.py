@@ -81,7 +81,7 @@ class SaverWork:
     storage: Storage
 
     def save(self, session: Session | None, prefix: str) -> str:
-        """Write a checkpoint; return its path, which is a pattern if it is sharded.
+        """Write a checkpoint; return its path: a pattern if it is sharded, but not TensorFlow's.
 
         Raises:
             CheckpointError: as `Saver.save`.
@@ -99,7 +99,9 @@ class SaverWork:
                 f"{prefix}: the save() of a {type(self.hooks).__qualname__} wrote {len(written)}"
                 " times. It is to call write(...) once."
             )
-        return f"{prefix}-?????-of-{written[0]:05d}" if self.sharded else prefix
+        if self.sharded and self.options.format != "tensorflow":  # which opens no pattern
+            return f"{prefix}-?????-of-{written[0]:05d}"
+        return prefix
 
     def restore(self, session: Session | None, path: str) -> None:
         """Read a checkpoint into what is saved here.

@@ -297,6 +297,18 @@ class TestForms:
         assert str(tmp_path / "m-3") == ckpt.latest_checkpoint(tmp_path)
         assert [path] == saver.last_checkpoints
 
+    def test_sharded_in_tensorflows_format_returns_a_path_for_tensorflow(self, tmp_path, mode):
+        """TensorFlow opens no pattern for that format, so the path is the plain one."""
+        variables = [mode.variable(1.0, name, device=name) for name in "ab"]
+        options = ckpt.SaveOptions(format="tensorflow")
+        saver = ckpt.Saver(variables, sharded=True, options=options)
+        path = saver.save(mode.session, tmp_path / "m", write_meta_graph=False)
+        assert (str(tmp_path / "m"), [path]) == (path, saver.last_checkpoints)
+        assert 2 == sum(".data-" in name for name in os.listdir(tmp_path))
+        mode.write(variables[0], 9)
+        saver.restore(mode.session, path)
+        assert 1.0 == mode.read(variables[0])
+
     def test_a_device_can_have_several_shards(self, tmp_path, mode):
         """The number in the pattern is that of the shards really written."""
         values = {name: mode.variable(np.zeros(10)) for name in "abc"}

@@ -16,6 +16,12 @@ from checkpointable.names import shorten, unescape
 
 #: The tensors of a lookup table: its key with these at the end.
 _TABLE: Final = ("keys", "values")
+#: The state of an iterator: its key with this at the end.
+_STATE: Final = "_STATE"
+_ITERATOR: Final = (
+    "it is the state of an iterator of tf.data, which only TensorFlow can interpret. Leave it out"
+    " with RestoreOptions(skip=)"
+)
 _NO_KEY: Final = (
     "the checkpoint holds no tensor under that key. TensorFlow leaves Variables without elements"
     " out of checkpoints with a limited shard size. Leave it out with RestoreOptions(skip=)"
@@ -86,7 +92,8 @@ class GraphColumns:
             for part, value in parts.items():
                 self._add_value(f"{name}-{part}", value, "")
         elif not attribute.optional_restore:
-            self.unclear.append(Unclear(node, f"the value {shorten(key)!r}", _NO_KEY))
+            reason = _ITERATOR if f"{key}{_STATE}" in self._number_of else _NO_KEY
+            self.unclear.append(Unclear(node, f"the value {shorten(key)!r}", reason))
 
     def _add_value(self, stored_name: str, value: Any, full_name: str) -> None:
         name = self._unescaped.get(stored_name)

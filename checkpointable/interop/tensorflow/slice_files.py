@@ -101,9 +101,9 @@ class SliceSource(CheckpointSource):
             for number in numbers:
                 self._check_filled(self._tensors[number], _all(self._tensors[number].shape))
             for position, (number, target) in enumerate(zip(numbers, targets, strict=True)):
-                for stored in self._tensors[number].slices:
+                for i, stored in enumerate(self._tensors[number].slices):
                     values = self._values(self._tensors[number], stored)
-                    if position not in noted:
+                    if not i:
                         noted.append(position)
                     target[_place(stored)] = values
 

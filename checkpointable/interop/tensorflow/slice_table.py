@@ -24,8 +24,6 @@ _CONSUMER: Final = 1
 _WHOLE: Final = -1
 #: What an element of an array of strings takes.
 _REFERENCE: Final = 8
-#: Blocks up to so many bytes are kept, for the next value is likely to stand there too.
-_KEPT: Final = 2**20
 
 
 @attrs.frozen(slots=True)
@@ -63,7 +61,7 @@ class SlicedTensor:
         number: TensorFlow's number of its dtype.
         dtype: the dtype here.
         shape: of the whole.
-        slices: those that this file holds.
+        slices: those that this file holds, in the order of their keys.
     """
 
     name: bytes
@@ -97,7 +95,7 @@ class SliceTable:
         handle, entries = self._kept
         if handle != stored.block:
             entries = dict(read_block(self._data, stored.block, self.path))
-            if sum(map(len, entries.values())) <= _KEPT:
+            if len(entries) > 1:  # Then the next value is likely to stand there too.
                 self._kept = stored.block, entries
         if stored.key not in entries:
             raise corrupt(self.path, "T-15", "the file was changed meanwhile")
@@ -150,6 +148,7 @@ class SliceTable:
         shape = tuple(dim.size for dim in meta.shape.dim)
         _check_shape(shape, item_size(dtype), path, what)
         slices = [self._slice(name, shape, given, blocks, what) for given in meta.slice]
+        slices.sort(key=lambda stored: stored.key)  # So that each block is read once.
         return SlicedTensor(name, meta.type, dtype, shape, slices)
 
     def _slice(

@@ -82,6 +82,15 @@ def test_a_value_without_a_tensor_is_unclear() -> None:
     assert "holds no tensor under that key" in stored.unclear[0].reason
 
 
+def test_the_state_of_an_iterator_is_unclear() -> None:
+    """The graph calls it ITERATOR, its key has more behind that; the reason says what it is."""
+    whole = graph({"values": [("ITERATOR", "it")]}).SerializeToString()
+    (unclear,) = read_graph(whole, {"it_STATE": 0}, INFOS, "a file").unclear
+
+    assert "the value 'it'" == unclear.what
+    assert unclear.reason.startswith("it is the state of an iterator of tf.data")
+
+
 def test_what_a_registered_saver_wrote_is_unclear() -> None:
     """Only the program that registered it knows what it wrote."""
     whole = graph({})

@@ -17,9 +17,12 @@ from hypothesis.extra import numpy as hnp
 
 import checkpointable as ckpt
 from checkpointable.format.source import CheckpointSource
+from checkpointable.interop.tensorflow import slice_table
 from checkpointable.interop.tensorflow.slice_files import open_slice_files
+from checkpointable.interop.tensorflow.table import read_block
 from checkpointable.storage.local import LOCAL
 from checkpointable.storage.memory import DiskImage, MemoryStorage
+from tests.interop.tensorflow import bundles
 from tests.interop.tensorflow.slice_file_maker import (
     FIELDS,
     Tensor,
@@ -396,6 +399,25 @@ def test_a_missing_file_is_said():
     storage = MemoryStorage(DiskImage({"/run/a": GOLDEN}))
     with pytest.raises(ckpt.CheckpointNotFoundError):
         open_slice_files(storage, "/run/x", ["/run/a", "/run/b"])
+
+
+def test_a_block_is_read_once_for_all_its_slices(monkeypatch):
+    """However large blocks are, and in whatever order the file lists their slices."""
+    rows = np.arange(2**20, dtype=np.float32).reshape(16, -1)  # 4 MiB, in blocks of 1.25 MiB
+    order = np.random.default_rng(0).permutation(16).tolist()
+    extents = [[(i, 1), (0, None)] for i in order]
+    w = Tensor(b"w", "float32", rows.shape, *zip(extents, rows[order], strict=True))
+    content = {b"": field(1, field(1, w.meta()) + field(2, b"\x08\x01")), **w.rows(packed=True)}
+    source = opened(bundles.table(sorted(content.items()), bundles.Style(size=5 * 2**18)))
+    read: list[bytes] = []
+    monkeypatch.setattr(
+        slice_table,
+        "read_block",
+        lambda data, handle, file: read.append(handle) or read_block(data, handle, file),
+    )
+
+    assert same(rows, source.read(0))
+    assert 4 == len(read) == len(set(read))
 
 
 def test_reading_a_part_of_many_slices_takes_little_memory(tmp_path):
