@@ -1,4 +1,4 @@
-"""Our index within the metadata of a safetensors file, bound to the whole header (S-8).
+"""Our index within the metadata of a safetensors file, bound to the whole header (ST-8).
 
 The index is base64 text after a digest of the header in which the digits of the digest are zeros.
 So any change of the header is seen, be it damage or another program that wrote the file anew.
@@ -57,7 +57,7 @@ def stored_index(header: Header) -> bytes | None:
     if value is None or not value.startswith(MAGIC) or found != computed:
         raise corrupt(
             header.file,
-            "S-8",
+            "ST-8",
             "the header is damaged, or another program wrote the file anew and kept the index of"
             f" this library in it. In that case write it once more without the metadata {KEY!r},"
             " and it is read as any other file",
@@ -73,4 +73,4 @@ def stored_index(header: Header) -> bytes | None:
     try:
         return base64.b64decode(encoded, validate=True)
     except ValueError as error:
-        raise corrupt(header.file, "S-8", f"the index is no base64 text: {error}") from None
+        raise corrupt(header.file, "ST-8", f"the index is no base64 text: {error}") from None

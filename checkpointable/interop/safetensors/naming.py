@@ -1,4 +1,4 @@
-"""What the tensors of a checkpoint are called in a safetensors file (S-7)."""
+"""What the tensors of a checkpoint are called in a safetensors file (ST-7)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checkpointable.names import VARIABLE_VALUE, attribute_key, join_all, slot_p
 
 
 def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
-    """Return the names of the first `count` values of a graph, no two alike (S-7).
+    """Return the names of the first `count` values of a graph, no two alike (ST-7).
 
     They are the local names that lead there, joined with dots; a slot variable's are those of its
     optimizer, the name of the slot and those of its variable. Where two would be alike, the later

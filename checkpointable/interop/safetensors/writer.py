@@ -85,7 +85,7 @@ def write_safetensors(commit: BundleCommit, snapshot: Snapshot, options: SaveOpt
 
 
 def _check_dtypes(snapshot: Snapshot) -> None:
-    """Refuse what safetensors has no dtype for (S-12)."""
+    """Refuse what safetensors has no dtype for (ST-12)."""
     known: set[Any] = {"python", "bytes"}
     for number, tensor in enumerate(snapshot.tensors):
         if tensor.dtype in known:
