@@ -28,7 +28,10 @@ _BEGINNING: Final = 8
 
 #: Before the header of a safetensors file stands its length, in 8 bytes.
 _LENGTH: Final = 8
-_LONGEST_HEADER: Final = 100_000_000
+#: The longest header, in bytes (ST-2).
+LONGEST_HEADER: Final = 100_000_000
+#: What the header of a safetensors file of this library holds (ST-8).
+OWN_MARK: Final = "checkpointable index "
 
 
 class Content(Enum):
@@ -40,6 +43,10 @@ class Content(Enum):
     SAFETENSORS = "a safetensors file"
     EMPTY = "an empty file"
     UNKNOWN = "something else"
+
+
+#: What nobody else writes, and what holds nothing of anybody's.
+_OWN: Final = (Content.INDEX, Content.ONE_FILE, Content.EMPTY)
 
 
 def recognise(file: ReadableFile) -> Content:
@@ -61,7 +68,7 @@ def recognise(file: ReadableFile) -> Content:
     if tail == _TABLE_MAGIC:
         return Content.TABLE
     length = int.from_bytes(head[:_LENGTH], "little")
-    is_safetensors = head[_LENGTH:] == b"{" and 2 <= length <= _LONGEST_HEADER
+    is_safetensors = head[_LENGTH:] == b"{" and 2 <= length <= LONGEST_HEADER
     return Content.SAFETENSORS if is_safetensors else Content.UNKNOWN
 
 
@@ -79,6 +86,22 @@ class CommitFiles(CommitFileReader):
         if content is Content.EMPTY:
             return read_name(path).kind in (FileKind.INDEX, FileKind.SAFETENSORS)
         return content is not Content.UNKNOWN
+
+    def is_own(self, storage: Storage, path: str) -> bool:
+        """Tell whether this library wrote a commit file, as far as can be told from its bytes."""
+        file = storage.open_read(path)
+        try:
+            content = recognise(file)
+            if content is not Content.SAFETENSORS:
+                return content in _OWN
+            length = bytearray(_LENGTH)
+            file.read_into(0, memoryview(length))
+            size = min(int.from_bytes(length, "little"), file.status.size)
+            header = bytearray(size)
+            file.read_into(_LENGTH, memoryview(header))
+            return OWN_MARK.encode() in header
+        finally:
+            file.close()
 
     def content(self, storage: Storage, path: str) -> Content:
         """Return what the file at a path is.

@@ -9,24 +9,23 @@ from __future__ import annotations
 import base64
 from typing import Final
 
+from checkpointable.bundle.peek import OWN_MARK
 from checkpointable.errors import UnsupportedFormatError
 from checkpointable.format.frame import corrupt, digest
 from checkpointable.interop.safetensors.header import Header
 
 #: The name of the metadata that holds our index.
 KEY: Final = "checkpointable"
-#: What its text begins with, so that it is known under another name too.
-MAGIC: Final = "checkpointable index "
 _VERSION: Final = "1"
 
 _ZEROS: Final = b"0" * 32
-_BEFORE: Final = f'"{KEY}":"{MAGIC}'.encode()
+_BEFORE: Final = f'"{KEY}":"{OWN_MARK}'.encode()
 
 
 def index_text(index: bytes) -> str:
     """Return the text for an index, not yet bound to a header."""
     encoded = base64.b64encode(index).decode("ascii")
-    return f"{MAGIC}{_ZEROS.decode()} {_VERSION} {encoded}"
+    return f"{OWN_MARK}{_ZEROS.decode()} {_VERSION} {encoded}"
 
 
 def bind(text: bytes) -> bytes:
@@ -47,14 +46,14 @@ def stored_index(header: Header) -> bytes | None:
         UnsupportedFormatError: a newer version of the library wrote it.
     """
     value = header.metadata.get(KEY)
-    if value is None and not any(MAGIC in other for other in header.metadata.values()):
+    if value is None and not any(OWN_MARK in other for other in header.metadata.values()):
         return None
     place = header.text.find(_BEFORE) + len(_BEFORE)
     found = header.text[place : place + len(_ZEROS)]
     zeroed = bytearray(header.text)
     zeroed[place : place + len(_ZEROS)] = _ZEROS
     computed = digest(zeroed).hex().encode()
-    if value is None or not value.startswith(MAGIC) or found != computed:
+    if value is None or not value.startswith(OWN_MARK) or found != computed:
         raise corrupt(
             header.file,
             "ST-8",
@@ -64,7 +63,7 @@ def stored_index(header: Header) -> bytes | None:
             expected=computed.decode(),
             found=found.decode("latin-1"),
         )
-    version, _, encoded = value[len(MAGIC) + len(_ZEROS) + 1 :].partition(" ")
+    version, _, encoded = value[len(OWN_MARK) + len(_ZEROS) + 1 :].partition(" ")
     if version != _VERSION:
         raise UnsupportedFormatError(
             f"{header.file}: a newer version of checkpointable wrote this file (its index is of"

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from checkpointable.bundle.opening import read_exactly
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.errors import CheckpointError, UnsupportedFormatError
 from checkpointable.format.dtypes import item_size
 from checkpointable.format.frame import corrupt
@@ -19,8 +20,6 @@ from checkpointable.interop.safetensors.dtypes import OURS, THEIRS
 from checkpointable.names import shorten
 from checkpointable.storage.base import ReadableFile
 
-#: The longest header, in bytes (ST-2).
-LONGEST_HEADER: Final = 100_000_000
 #: The bytes before the header, which say how long it is.
 HEAD: Final = 8
 #: The entry of a header that is no tensor.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.records import ObjectGraph, Slot
-from checkpointable.interop.safetensors.header import LONGEST_HEADER, METADATA
+from checkpointable.interop.safetensors.header import METADATA
 from checkpointable.names import VARIABLE_VALUE, attribute_key, join_all, slot_path, value_path
 
 

@@ -9,8 +9,9 @@ import attrs
 
 from checkpointable.bundle.files import MOST_SHARDS, in_directory_of
 from checkpointable.bundle.opening import read_exactly
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.format.frame import corrupt
-from checkpointable.interop.safetensors.header import LONGEST_HEADER, Header, parse_object
+from checkpointable.interop.safetensors.header import Header, parse_object
 from checkpointable.names import shorten
 from checkpointable.storage.base import ReadableFile
 

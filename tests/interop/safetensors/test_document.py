@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.format.frame import corrupt
-from checkpointable.interop.safetensors import header
 from checkpointable.interop.safetensors.dtypes import OURS
 
 REPOSITORY = Path(__file__).parents[3]
@@ -39,4 +39,4 @@ def test_errors_name_the_page() -> None:
 def test_the_dtypes_are_those_of_the_page() -> None:
     """Every dtype that is read stands in the table, under both of its names."""
     assert [] == [n for pair in OURS.items() for n in pair if f"`{n}`" not in PAGE]
-    assert f"{header.LONGEST_HEADER:,}" in PAGE
+    assert f"{LONGEST_HEADER:,}" in PAGE
