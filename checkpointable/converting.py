@@ -154,7 +154,7 @@ def _warn_of_what_is_lost(source: CheckpointSource, values: frozenset[int]) -> N
         )
     if source.unverified:
         warn(
-            f"{source.path}: {source.unverified} The new checkpoint is verified from now on, but"
+            f"{source.unverified} The new checkpoint is verified from now on, but"
             " cannot tell what was damaged before."
         )
 

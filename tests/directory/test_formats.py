@@ -185,6 +185,8 @@ def test_parts_of_a_hub(tmp_path: Path) -> None:
         with ckpt.load_checkpoint(path) as reader:
             assert reader.path == str(listed)
             assert len(reader.keys()) == 2
+    with pytest.raises(CheckpointNotFoundError, match=r"holds model.safetensors.index.json; give"):
+        ckpt.load_checkpoint(tmp_path / "model")
 
 
 def test_own_safetensors_files_are_a_run(tmp_path: Path) -> None:

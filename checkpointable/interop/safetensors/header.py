@@ -25,6 +25,9 @@ HEAD: Final = 8
 #: The entry of a header that is no tensor.
 METADATA: Final = "__metadata__"
 
+#: How a file begins that Git LFS has put in the place of a large one.
+_POINTER: Final = b"version "
+
 _FIELDS: Final = ("dtype", "shape", "data_offsets")
 _INTEGERS: Final = frozenset({int})
 _PAIR: Final = [int, int]
@@ -106,12 +109,19 @@ def read_header(file: ReadableFile) -> Header:
 
     Raises:
         CorruptCheckpointError: it breaks a rule of the format.
+        UnsupportedFormatError: it is a pointer of Git LFS.
         StorageError: the storage failed.
     """
     size, path = file.status.size, file.path
     if size < HEAD:
         raise corrupt(path, "ST-2", "the file is cut short", expected="8 bytes", found=size)
-    length = int.from_bytes(read_exactly(file, 0, HEAD), "little")
+    head = bytes(read_exactly(file, 0, HEAD))
+    if head == _POINTER:
+        raise UnsupportedFormatError(
+            f"{path}: this is a pointer of Git LFS, expected the file that it stands for. Fetch"
+            " that with `git lfs pull`."
+        )
+    length = int.from_bytes(head, "little")
     if not 2 <= length <= min(LONGEST_HEADER, size - HEAD):
         raise corrupt(
             path,

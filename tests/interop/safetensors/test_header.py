@@ -103,6 +103,12 @@ def test_a_broken_rule_is_refused(what: str) -> None:
     assert what.split(maxsplit=1)[0] == caught.value.rule
 
 
+def test_a_pointer_to_a_large_file_is_refused_as_such() -> None:
+    """Where Git LFS has not fetched the file, the message says how to."""
+    with pytest.raises(UnsupportedFormatError, match="git lfs pull"):
+        opened(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
 def test_an_order_of_the_tensors_is_not_asked_for() -> None:
     """A header may tell its tensors in any order, and empty ones lie between any two."""
     header = {
