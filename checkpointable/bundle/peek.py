@@ -18,7 +18,8 @@ from checkpointable.format.index import decode_index
 from checkpointable.format.single import FOOTER_MAGIC
 from checkpointable.storage.base import ReadableFile, Storage, read_all
 
-_TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+#: The last bytes of a table of TensorFlow (T-2).
+TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 _END: Final = 8
 
 #: How TensorFlow's index begins, if it is not compressed: no key, a value of some bytes, the field
@@ -65,7 +66,7 @@ def recognise(file: ReadableFile) -> Content:
         return Content.INDEX
     if tail == FOOTER_MAGIC:
         return Content.ONE_FILE
-    if tail == _TABLE_MAGIC:
+    if tail == TABLE_MAGIC:
         return Content.TABLE
     length = int.from_bytes(head[:_LENGTH], "little")
     is_safetensors = head[_LENGTH:] == b"{" and 2 <= length <= LONGEST_HEADER
@@ -120,7 +121,7 @@ class CommitFiles(CommitFileReader):
         """Return the tokens that an index names, none if it is TensorFlow's; `None`: unknown."""
         try:
             data = read_all(storage, index_path)
-            if data.endswith(_TABLE_MAGIC) and not data.startswith(MAGIC):
+            if data.endswith(TABLE_MAGIC) and not data.startswith(MAGIC):
                 return ()
             return decode_index(data, index_path).tokens
         except CheckpointError:
