@@ -66,7 +66,8 @@ def convert(
         StorageError: the storage failed.
 
     If it raises, or the program dies, there is no new checkpoint, and what stood at the
-    destination is intact. Thread-safe. No state file is written.
+    destination is intact; where the very last syncs fail, the new one may be there already.
+    Thread-safe. No state file is written.
 
     Example:
         >>> import tempfile
