@@ -66,7 +66,8 @@ def convert(
         StorageError: the storage failed.
 
     If it raises, or the program dies, there is no new checkpoint, and what stood at the
-    destination is intact. Thread-safe. No state file is written.
+    destination is intact; where the very last syncs fail, the new one may be there already.
+    Thread-safe. No state file is written.
 
     Example:
         >>> import tempfile
@@ -155,7 +156,7 @@ def _warn_of_what_is_lost(source: CheckpointSource, values: frozenset[int]) -> N
         )
     if source.unverified:
         warn(
-            f"{source.path}: {source.unverified} The new checkpoint is verified from now on, but"
+            f"{source.unverified} The new checkpoint is verified from now on, but"
             " cannot tell what was damaged before."
         )
 

@@ -265,20 +265,26 @@ class Commit:
         self._sync_names()  # D-2, and D-1: the new index before the removal of old shards
         # Readers would go on to take these. The first choice goes last: an older checkpoint that
         # it hides must not come to light.
-        self._remove_forms([*reversed(self._form.hiding)])
-
-    def _remove_forms(self, forms: Sequence[Form]) -> None:
-        """Remove the commit files of other forms, one after the other and durably."""
-        for form in forms:
+        for form in reversed(self._form.hiding):
             path = files.commit_file(self.prefix, form)
             if existing.is_checkpoint(self._storage, self._reader, path):
-                self._storage.remove(path)
-                self._sync_names()  # D-1: the removal of an index before that of its shards
+                self._remove_commit_file(path)
+
+    def _remove_hidden(self) -> None:
+        """Remove what the new checkpoint hides, unless others wrote it: that is in nobody's way."""
+        for form in (f for f in Form if self._form in f.hiding):
+            path = files.commit_file(self.prefix, form)
+            if existing.is_own(self._storage, self._reader, path):
+                self._remove_commit_file(path)
+
+    def _remove_commit_file(self, path: str) -> None:
+        self._storage.remove(path)
+        self._sync_names()  # D-1: the removal of an index before that of its shards
 
     def _remove_replaced(self, names: Sequence[str]) -> list[StorageError]:
         """Remove what nothing refers to any more; return what went wrong with that."""
         try:
-            self._remove_forms([f for f in Form if self._form in f.hiding])
+            self._remove_hidden()
             shards = existing.regular_files(
                 self._storage,
                 [p for p in existing.shards_of(self._storage, self.prefix) if p not in names],

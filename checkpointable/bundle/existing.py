@@ -22,6 +22,9 @@ class CommitFileReader(Protocol):
     def is_checkpoint(self, storage: Storage, path: str) -> bool:
         """Tell whether a regular file is the commit file of a checkpoint, damaged or not."""
 
+    def is_own(self, storage: Storage, path: str) -> bool:
+        """Tell whether this library wrote a commit file, as far as can be told from its bytes."""
+
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         """Return the tokens that an index names; `None` if it cannot be read."""
 
@@ -55,6 +58,11 @@ def check_place(
 def is_checkpoint(storage: Storage, reader: CommitFileReader, path: str) -> bool:
     """Tell whether the commit file of a checkpoint stands under the path."""
     return is_file(storage, path) and reader.is_checkpoint(storage, path)
+
+
+def is_own(storage: Storage, reader: CommitFileReader, path: str) -> bool:
+    """Tell whether a commit file that this library wrote stands under the path."""
+    return is_checkpoint(storage, reader, path) and reader.is_own(storage, path)
 
 
 def forms_at(storage: Storage, reader: CommitFileReader, prefix: str) -> list[Form]:

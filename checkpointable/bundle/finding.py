@@ -172,8 +172,10 @@ def _is_commit_file(storage: Storage, directory: str, name: str) -> bool:
 def _list_checkpoints(storage: Storage, path: str) -> str:
     """Name the checkpoints in the directory of a path, those of its own name if there are any."""
     directory, base = files.split_path(path)
-    names = [n for n in _names(storage, directory) if _is_commit_file(storage, directory, n)]
-    found = {files.read_name(name).prefix for name in names}
+    names = _names(storage, directory)
+    whole = {*names} - files.listed_parts(names)
+    found = {files.read_name(n).prefix for n in whole if _is_commit_file(storage, directory, n)}
+    found |= {name for name in names if name.endswith(files.LIST_OF_PARTS)}
     if not found:
         return f"The directory {directory!r} holds none; check the path."
     own = {name for name in found if files.split_number(name)[0] == files.split_number(base)[0]}

@@ -17,7 +17,7 @@ from checkpointable.format.limits import LONGEST_INDEX
 from checkpointable.format.single import FOOTER_LENGTH, FOOTER_MAGIC, decode_footer
 from checkpointable.storage.base import FileStatus, ReadableFile, Storage
 
-#: How files of other formats begin or end.
+#: How files of other formats begin.
 _FOREIGN: Final = (
     (b"PK\x03\x04", "a zip archive (PyTorch, Keras and .npz files are)"),
     (b"\x89HDF", "an HDF5 file"),

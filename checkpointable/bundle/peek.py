@@ -18,7 +18,8 @@ from checkpointable.format.index import decode_index
 from checkpointable.format.single import FOOTER_MAGIC
 from checkpointable.storage.base import ReadableFile, Storage, read_all
 
-_TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+#: The last bytes of a table of TensorFlow (T-2).
+TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 _END: Final = 8
 
 #: How TensorFlow's index begins, if it is not compressed: no key, a value of some bytes, the field
@@ -31,7 +32,10 @@ _BEGINNING: Final = 16
 
 #: Before the header of a safetensors file stands its length, in 8 bytes.
 _LENGTH: Final = 8
-_LONGEST_HEADER: Final = 100_000_000
+#: The longest header, in bytes (ST-2).
+LONGEST_HEADER: Final = 100_000_000
+#: What the header of a safetensors file of this library holds (ST-8).
+OWN_MARK: Final = "checkpointable index "
 
 
 class Content(Enum):
@@ -43,6 +47,10 @@ class Content(Enum):
     SAFETENSORS = "a safetensors file"
     EMPTY = "an empty file"
     UNKNOWN = "something else"
+
+
+#: What nobody else writes, and what holds nothing of anybody's.
+_OWN: Final = (Content.INDEX, Content.ONE_FILE, Content.EMPTY)
 
 
 def recognise(file: ReadableFile) -> Content:
@@ -58,10 +66,10 @@ def recognise(file: ReadableFile) -> Content:
         return Content.INDEX
     if tail == FOOTER_MAGIC:
         return Content.ONE_FILE
-    if tail == _TABLE_MAGIC or _HEADER.match(head):
+    if tail == TABLE_MAGIC or _HEADER.match(head):
         return Content.TABLE
     length = int.from_bytes(head[:_LENGTH], "little")
-    is_safetensors = head[_LENGTH] == ord("{") and 2 <= length <= _LONGEST_HEADER
+    is_safetensors = head[_LENGTH] == ord("{") and 2 <= length <= LONGEST_HEADER
     return Content.SAFETENSORS if is_safetensors else Content.UNKNOWN
 
 
@@ -88,6 +96,22 @@ class CommitFiles(CommitFileReader):
             return read_name(path).kind in (FileKind.INDEX, FileKind.SAFETENSORS)
         return content is not Content.UNKNOWN
 
+    def is_own(self, storage: Storage, path: str) -> bool:
+        """Tell whether this library wrote a commit file, as far as can be told from its bytes."""
+        file = storage.open_read(path)
+        try:
+            content = recognise(file)
+            if content is not Content.SAFETENSORS:
+                return content in _OWN
+            length = bytearray(_LENGTH)
+            file.read_into(0, memoryview(length))
+            size = min(int.from_bytes(length, "little"), file.status.size)
+            header = bytearray(size)
+            file.read_into(_LENGTH, memoryview(header))
+            return OWN_MARK.encode() in header
+        finally:
+            file.close()
+
     def content(self, storage: Storage, path: str) -> Content:
         """Return what the file at a path is.
 
@@ -105,7 +129,7 @@ class CommitFiles(CommitFileReader):
         """Return the tokens that an index names, none if it is TensorFlow's; `None`: unknown."""
         try:
             data = read_all(storage, index_path)
-            if data.endswith(_TABLE_MAGIC) and not data.startswith(MAGIC):
+            if data.endswith(TABLE_MAGIC) and not data.startswith(MAGIC):
                 return ()
             return decode_index(data, index_path).tokens
         except CheckpointError:
@@ -123,7 +147,7 @@ class CommitFiles(CommitFileReader):
             file.close()
         if head.startswith(MAGIC):
             return 0
-        match = _FIRST_ENTRY.match(head) if tail == _TABLE_MAGIC else None
+        match = _FIRST_ENTRY.match(head) if tail == TABLE_MAGIC else None
         if match is None:
             return None
         groups: bytes = match[1]

@@ -38,6 +38,7 @@ def model_in(storage: Storage, directory: str) -> str | None:
         read.prefix: name
         for name in sorted({*names} - files.listed_parts(names))
         if (read := files.read_name(name)).kind is FileKind.SAFETENSORS
+        and files.index_file(read.prefix) not in names  # It would be hidden.
     }
     models = [*lists, *alone]
     if not models or any(_is_of_a_run(c.prefix, alone) for c in candidates(storage, directory)):

@@ -65,7 +65,11 @@ def remove_checkpoint(
 
 
 def remove_checkpoints(
-    storage: Storage, prefixes: Iterable[str], *, extra: Iterable[str] = ()
+    storage: Storage,
+    prefixes: Iterable[str],
+    *,
+    extra: Iterable[str] = (),
+    spare_others: bool = False,
 ) -> list[str]:
     """Remove checkpoints completely, with one sync for all of a directory.
 
@@ -76,6 +80,8 @@ def remove_checkpoints(
         prefixes: of the checkpoints, or sharded patterns.
         extra: paths of files that go with them, such as meta graphs; a checkpoint is never removed
             as one of these.
+        spare_others: leave what the checkpoints hide if another program wrote it; readers take it
+            from then on.
 
     Returns:
         those of the prefixes at which there was nothing.
@@ -96,12 +102,18 @@ def remove_checkpoints(
         side_files[files.split_path(path)[0]].append(path)
     missing: list[str] = []
     for directory in dict.fromkeys([*bases, *side_files]):
-        missing += _remove_from(storage, directory, bases[directory], side_files[directory])
+        missing += _remove_from(
+            storage, directory, bases[directory], side_files[directory], spare_others
+        )
     return missing
 
 
 def _remove_from(
-    storage: Storage, directory: str, bases: Sequence[str], side_files: Sequence[str]
+    storage: Storage,
+    directory: str,
+    bases: Sequence[str],
+    side_files: Sequence[str],
+    spare_others: bool,
 ) -> list[str]:
     """Remove checkpoints of one directory; return the prefixes at which there was nothing."""
     if not storage.list_dir(directory):
@@ -109,6 +121,8 @@ def _remove_from(
     with storage.lock_dir(directory):
         shards = _shards(storage, directory, bases)
         commit_files = {base: _commit_files(storage, directory, base) for base in bases}
+        if spare_others:
+            commit_files = {base: _own(storage, found) for base, found in commit_files.items()}
         _remove_commit_files(storage, directory, commit_files.values())
         # D-1: the removal of an index before that of its shards. This is about checkpoints that
         # were complete, so it is done whatever `durable` was when they were saved.
@@ -148,6 +162,13 @@ def _commit_files(storage: Storage, directory: str, base: str) -> list[str]:
     if existing.is_checkpoint(storage, COMMIT_FILES, prefix):
         found.append(prefix)
     return found + _parts(storage, directory, base)
+
+
+def _own(storage: Storage, commit_files: Sequence[str]) -> list[str]:
+    """Return the commit file that readers take, and those it hides that this library wrote."""
+    hidden = commit_files[1:]
+    own = [path for path in hidden if existing.is_own(storage, COMMIT_FILES, path)]
+    return [*commit_files[:1], *own]
 
 
 def _parts(storage: Storage, directory: str, base: str) -> list[str]:

@@ -21,13 +21,11 @@ class Boxes:
 
     Attributes:
         tensor: its number.
-        first_extent: the number of its first extent.
         starts: one row per extent, one column per dimension.
         shapes: as `starts`.
     """
 
     tensor: int
-    first_extent: int
     starts: Column
     shapes: Column
 
@@ -108,13 +106,12 @@ def _rows(tensors: TensorTable) -> _Rows:
 
 def _boxes(tensors: TensorTable, rows: _Rows, i: int) -> Boxes:
     """Return the boxes of one divided tensor."""
-    tensor, begin = int(rows.tensors[i]), int(rows.begins[i])
+    tensor = int(rows.tensors[i])
     shape = (int(tensors.extent_counts[tensor]), int(tensors.ranks[tensor]))
-    start = int(rows.edges[begin])
+    start = int(rows.edges[rows.begins[i]])
     part = slice(start, start + math.prod(shape))
     return Boxes(
         tensor,
-        int(rows.extents[begin]),
         tensors.extent_starts[part].reshape(shape),
         tensors.extent_shapes[part].reshape(shape),
     )

@@ -17,10 +17,10 @@ MAGIC: Final = b"\x93ckpt\r\n\x1a"
 _DIGEST: Final = 16
 _HEAD: Final = _DIGEST + 4
 
-#: Where rules are told, by the letter that they begin with.
+#: Where rules are told, by the letters that they begin with.
 _PAGES: Final = {
     "F": "docs/format.md",
-    "S": "docs/safetensors-format.md",
+    "ST": "docs/safetensors-format.md",
     "T": "docs/tensorflow-format.md",
 }
 
@@ -31,7 +31,7 @@ def corrupt(
     file: str, rule: str, message: str, *, expected: object = None, found: object = None
 ) -> CorruptCheckpointError:
     """Describe a broken rule: where, expected versus found, what to do."""
-    page = _PAGES[rule[0]]
+    page = _PAGES[rule.partition("-")[0]]
     seen = "" if expected is None and found is None else f": expected {expected}, found {found}"
     return CorruptCheckpointError(
         f"{file}: {message}{seen}. The file is damaged ({rule} of {page}); restore another"

@@ -20,7 +20,7 @@ class Placement(Enum):
     """How the extents of a shard follow one another."""
 
     ALIGNED = "aligned"  #: each at a multiple of its alignment (F-29)
-    PACKED = "packed"  #: without a byte between them, the largest items first (S-9)
+    PACKED = "packed"  #: without a byte between them, the largest items first (ST-9)
 
     def alignment(self, lengths: Column, item_alignments: Column) -> Column:
         """Return to what multiples extents are aligned, given lengths and those of their dtypes."""

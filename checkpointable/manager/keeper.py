@@ -222,7 +222,7 @@ class Keeper:
         if not paths:
             return []
         try:
-            remove_checkpoints(self._storage, paths)
+            remove_checkpoints(self._storage, paths, spare_others=True)
         except CheckpointError as error:
             return [f"not all that is surplus could be deleted; the next save tries again: {error}"]
         return []

@@ -239,7 +239,8 @@ class Keeping:
                 removable.append(one)
         try:
             side_files += temporaries_of(self._storage, side_files)
-            remove_checkpoints(self._storage, [one.where for one in removable], extra=side_files)
+            paths = [one.where for one in removable]
+            remove_checkpoints(self._storage, paths, extra=side_files, spare_others=True)
         except CheckpointError as error:
             left += removable
             problem = problem or error

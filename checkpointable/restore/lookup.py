@@ -42,10 +42,12 @@ def require_node(graph: GraftedGraph, start: int, path: str, option: str, source
     parent, _ = find_node(graph, start, found)
     children = [escape(name) for name, _ in graph.children(start if parent is None else parent)]
     component = path[len(found) :].strip("/").split("/")[0]
+    is_dotted = "." in component.replace("..", "")
+    remedy = "Join names with '/', not with dots." if is_dotted else "Correct the path."
     near = get_close_matches(component, children, n=3) or sorted(children)[:10]
     raise IncompatibleCheckpointError(
         f"{source}: {option} names no stored object: {found or 'the root'} has no child"
-        f" {component!r}. It has {', '.join(near) or 'no children'}. Correct the path."
+        f" {component!r}. It has {', '.join(near) or 'no children'}. {remedy}"
     )
 
 

@@ -306,7 +306,8 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
     slots = {slot.slot_variable: slot for slot in books.slots.all}
     elsewhere = {issue.node for issue in books.mismatched}
     for node, paths, path in _reachable(books):
-        unused.extend(_unclear(books, node, paths.shown(path)))
+        if node in books.unclear:
+            unused.extend(_unclear(books, node, paths.shown(path)))
         for attribute in books.graph.attributes(node):
             is_open = attribute.value not in books.consumed and node not in elsewhere
             if is_open and not books.is_empty(attribute.value):
@@ -322,7 +323,7 @@ def _stored_values(books: Books, outstanding: set[int]) -> tuple[list[Entry], li
 def _unclear(books: Books, node: int, path: str) -> Iterator[Entry]:
     """Yield what cannot be interpreted at a node, unless a live object is said to lack it."""
     if not any(books.why_lacking(live, ()) for live in books.bound_to(node)):
-        for unclear in books.unclear.get(node, ()):
+        for unclear in books.unclear[node]:
             yield Entry(path, reason=f"{unclear.what}: {unclear.reason}")
 
 

@@ -49,12 +49,20 @@ class DefaultStack(Generic[_Item]):
 
     @contextmanager
     def entered(self, item: _Item) -> Iterator[_Item]:
-        """Make something the default for the duration of a block."""
-        self.push(item)
+        """Make something the default for the duration of a block.
+
+        An interrupt leaves nothing behind: it comes when a function is called, and here none is.
+        """
+        self.is_used = True
+        items = self._threads.items
         try:
+            items += [item]
             yield item
         finally:
-            self.remove(item)
+            if items[-1] is item:
+                del items[-1]
+            else:
+                self.remove(item)
 
 
 #: The default graphs; `None` among them: execute eagerly.

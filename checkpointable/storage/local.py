@@ -31,6 +31,7 @@ from checkpointable.storage.base import (
     WritableFile,
     byte_views,
 )
+from checkpointable.storage.detour import Reads
 from checkpointable.storage.held_lock import LocalHeldLock
 from checkpointable.storage.refusals import check_is_file, locked_twice, refusals
 
@@ -234,6 +235,7 @@ class _LocalReadable(ReadableFile):
             check_is_file(path, os.lstat(path).st_mode)
             raise
         self._finalizer = weakref.finalize(self, os.close, self._number)
+        self._reads = Reads(self._number)
         found = os.fstat(self._number)
         try:
             check_is_file(path, found.st_mode)
@@ -249,7 +251,7 @@ class _LocalReadable(ReadableFile):
                 raise OSError(errno.EBADF, "it is closed")
             done = 0
             while done < buffer.nbytes:
-                count = os.preadv(self._number, [rest[done : done + _MOST_BYTES]], offset + done)
+                count = self._reads.read(rest[done : done + _MOST_BYTES], offset + done)
                 if count == 0:
                     break
                 done += count

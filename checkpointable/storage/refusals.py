@@ -39,8 +39,14 @@ def check_is_file(path: str, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    remedy = "Give the path of the file itself."
+    if stat.S_ISLNK(mode):
+        remedy = (
+            "Links are not followed: give the path to which it leads, os.path.realpath(...). Of a"
+            " checkpoint in several files make a copy without links: cp -RL."
+        )
     raise StorageError(
-        f"{path}: is {kind}, expected a regular file (S-1). Give the path of the file itself.",
+        f"{path}: is {kind}, expected a regular file (S-1). {remedy}",
         errno=errno.EINVAL,
         path=path,
     )

@@ -22,16 +22,16 @@ def test_no_crash_breaks_a_promise(figures: dict[str, str]) -> None:
     assert result.bad == []
 
 
-@pytest.mark.parametrize("shards", [0, 1, 3])
+@pytest.mark.parametrize("shards", [0, 1])
 def test_no_crash_breaks_a_promise_with_other_shards(figures: dict[str, str], shards: int) -> None:
-    """The same holds with no shard, with one and with three."""
+    """The same holds with no shard and with one."""
     result = enumerate_crashes(workloads(kills=()), RawDriver(shards))
     figures[f"crash images, protocol alone, {shards} shards"] = str(result)
     assert result.bad == []
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("shards", "models"), [(4, [*Model]), (8, [Model.ORDERED])])
+@pytest.mark.parametrize(("shards", "models"), [(3, [*Model]), (4, [*Model]), (8, [Model.ORDERED])])
 def test_campaign_of_many_shards(figures: dict[str, str], shards: int, models: list[Model]) -> None:
     """The same holds with more shards (beyond 4, the weak model has images beyond the bound)."""
     result = enumerate_crashes(workloads(kills=()), RawDriver(shards), models)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +185,8 @@ def test_parts_of_a_hub(tmp_path: Path) -> None:
         with ckpt.load_checkpoint(path) as reader:
             assert reader.path == str(listed)
             assert len(reader.keys()) == 2
+    with pytest.raises(CheckpointNotFoundError, match=r"holds model.safetensors.index.json; give"):
+        ckpt.load_checkpoint(tmp_path / "model")
 
 
 def test_own_safetensors_files_are_a_run(tmp_path: Path) -> None:
@@ -321,3 +324,88 @@ def test_a_checkpoint_that_changes_its_format_is_opened(tmp_path: Path, times: i
     source = open_resolved(path, storage=_Replacing(path, times))
     assert source.verify() == []
     source.close()
+
+
+def _put_theirs(directory: Path, form: str) -> Path:
+    """Put a checkpoint of another program under the prefix `x`."""
+    directory.mkdir(exist_ok=True)
+    if form == "safetensors":
+        save_file({"theirs": np.arange(3)}, directory / "x.safetensors", {"format": "pt"})
+        return directory / "x.safetensors"
+    return Path(shutil.copy(FIXTURES / "name_based_v1" / "model.ckpt-42", directory / "x"))
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ("safetensors", {"format": "native"}),
+        ("safetensors", {"format": "tensorflow"}),
+        ("table", {"format": "native"}),
+        ("table", {"format": "tensorflow"}),
+        ("table", {"format": "safetensors"}),
+    ],
+)
+def test_what_others_wrote_and_a_save_hides_stays(
+    tmp_path: Path, form: str, fields: dict[str, str]
+) -> None:
+    """A file of another program stays beside the new checkpoint, which readers take."""
+    theirs = _put_theirs(tmp_path, form)
+    before = theirs.read_bytes()
+    for step in (1, 2):
+        path = ckpt.Checkpoint(step=step).write(tmp_path / "x", **fields)
+        assert ckpt.load(path) == {"step": step}
+    assert theirs.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ("safetensors", {"format": "safetensors"}),
+        ("safetensors", {"single_file": True}),
+        ("table", {"single_file": True}),
+    ],
+)
+def test_what_others_wrote_in_the_place_of_a_save_goes(
+    tmp_path: Path, form: str, fields: dict[str, Any]
+) -> None:
+    """A file of another program is replaced if it is the file of the save, or would hide it."""
+    _put_theirs(tmp_path, form)
+    path = ckpt.Checkpoint(step=1).write(tmp_path / "x", **fields)
+    assert ckpt.load(path) == {"step": 1}
+    assert len(_names(tmp_path)) == 1
+
+
+def test_a_conversion_in_place_leaves_what_others_wrote(tmp_path: Path) -> None:
+    """The file of a hub is still there after it was converted under its own prefix."""
+    theirs = _put_theirs(tmp_path, "safetensors")
+    before = theirs.read_bytes()
+    with pytest.warns(CheckpointWarning, match="no checksums"):
+        ckpt.convert(tmp_path / "x", tmp_path / "x")
+    assert theirs.read_bytes() == before
+    assert ckpt.verify(tmp_path / "x") == []
+
+
+@pytest.mark.parametrize("form", ["safetensors", "table", "parts"])
+def test_retention_leaves_what_others_wrote(tmp_path: Path, form: str) -> None:
+    """A saver that deletes its checkpoint leaves what another program had under that prefix."""
+    theirs = _parts(tmp_path, "x") if form == "parts" else [_put_theirs(tmp_path, form)]
+    saver = ckpt.Saver([ckpt.Variable(np.zeros(3), name="w")], max_to_keep=1)
+    saver.save(None, tmp_path / "x")
+    saver.save(None, tmp_path / "y")
+    assert {path.name for path in theirs} == {n for n in _names(tmp_path) if n[0] == "x"}
+
+
+def test_a_directory_means_what_readers_take_there(tmp_path: Path) -> None:
+    """The file of a hub that a newer checkpoint hides is not the model of its directory."""
+    _put_theirs(tmp_path, "safetensors")
+    path = ckpt.Checkpoint(step=1).write(tmp_path / "x")
+    with pytest.warns(CheckpointWarning, match="is missing"):
+        assert resolve(tmp_path) == path
+
+
+def test_a_file_of_ours_is_known_under_any_name(tmp_path: Path) -> None:
+    """What this library wrote in safetensors is replaced also where it was given another name."""
+    path = ckpt.Checkpoint(step=1).write(tmp_path / "x", format="safetensors")
+    (tmp_path / "x.safetensors").rename(path)
+    ckpt.Checkpoint(step=2).write(path)
+    assert "x" not in _names(tmp_path)

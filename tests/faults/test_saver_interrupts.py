@@ -50,6 +50,8 @@ def test_a_saver_interrupted_at_any_moment(
                 if str(index) != f"{newest}.index":
                     ckpt.remove_checkpoint(str(index).removesuffix(".index"))
             at += step
+    assert ckpt.get_default_session() is None
+    assert ckpt.get_default_graph() is None
     assert unlisted <= 1, "one may have been saved, and interrupted before it was listed"
     assert [] == list(tmp_path.glob("*.tmp"))
     before = int(figures.get("interrupts, Saver", "0").replace(",", ""))

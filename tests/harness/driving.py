@@ -57,6 +57,9 @@ class RawReader(CommitFileReader):
     def is_checkpoint(self, storage: Storage, path: str) -> bool:
         return b"RAW-CHECKPOINT" in read_all(storage, path)
 
+    def is_own(self, storage: Storage, path: str) -> bool:
+        return True
+
     def tokens(self, storage: Storage, index_path: str) -> Sequence[str] | None:
         try:
             return list(_unseal(read_all(storage, index_path), index_path).get("tokens", ()))

@@ -171,6 +171,13 @@ def test_odd_files_are_not_read(tmp_path: Path, make: Callable[[Path], None], ki
     assert not status.is_file
 
 
+def test_a_refused_link_says_what_to_do(tmp_path: Path) -> None:
+    """Caches of model hubs hold links: the error says how to come to the file."""
+    (tmp_path / "model.safetensors").symlink_to("blob")
+    with pytest.raises(StorageError, match=r"os\.path\.realpath.*cp -RL"):
+        LOCAL.open_read(str(tmp_path / "model.safetensors"))
+
+
 def test_create_follows_no_link(tmp_path: Path) -> None:
     """A link in the place of a new file is not followed, dangling or not."""
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")

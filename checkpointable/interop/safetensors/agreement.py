@@ -1,4 +1,4 @@
-"""What a header must say of the tensors, given the index that stands in it (S-9)."""
+"""What a header must say of the tensors, given the index that stands in it (ST-9)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def check_agreement(index: Index, header: Header) -> None:
     """
     file = header.file
     if (index.tensors.extent_counts > 1).any():
-        raise corrupt(file, "S-9", "a tensor lies in several pieces")
+        raise corrupt(file, "ST-9", "a tensor lies in several pieces")
     if len(index.shards) > 1 or int(index.shards.lengths.sum()) != header.data_length:
         raise corrupt(
             file,
-            "S-9",
+            "ST-9",
             "the data are not as long as the index says",
             expected=int(index.shards.lengths.sum()),
             found=header.data_length,
@@ -60,4 +60,4 @@ def check_agreement(index: Index, header: Header) -> None:
         or wanted.begins != found.begins
         or wanted.ends != found.ends
     ):
-        raise corrupt(file, "S-9", "header and index do not describe the same tensors")
+        raise corrupt(file, "ST-9", "header and index do not describe the same tensors")

@@ -1,4 +1,4 @@
-"""Our index within the metadata of a safetensors file, bound to the whole header (S-8).
+"""Our index within the metadata of a safetensors file, bound to the whole header (ST-8).
 
 The index is base64 text after a digest of the header in which the digits of the digest are zeros.
 So any change of the header is seen, be it damage or another program that wrote the file anew.
@@ -9,24 +9,23 @@ from __future__ import annotations
 import base64
 from typing import Final
 
+from checkpointable.bundle.peek import OWN_MARK
 from checkpointable.errors import UnsupportedFormatError
 from checkpointable.format.frame import corrupt, digest
 from checkpointable.interop.safetensors.header import Header
 
 #: The name of the metadata that holds our index.
 KEY: Final = "checkpointable"
-#: What its text begins with, so that it is known under another name too.
-MAGIC: Final = "checkpointable index "
 _VERSION: Final = "1"
 
 _ZEROS: Final = b"0" * 32
-_BEFORE: Final = f'"{KEY}":"{MAGIC}'.encode()
+_BEFORE: Final = f'"{KEY}":"{OWN_MARK}'.encode()
 
 
 def index_text(index: bytes) -> str:
     """Return the text for an index, not yet bound to a header."""
     encoded = base64.b64encode(index).decode("ascii")
-    return f"{MAGIC}{_ZEROS.decode()} {_VERSION} {encoded}"
+    return f"{OWN_MARK}{_ZEROS.decode()} {_VERSION} {encoded}"
 
 
 def bind(text: bytes) -> bytes:
@@ -47,24 +46,24 @@ def stored_index(header: Header) -> bytes | None:
         UnsupportedFormatError: a newer version of the library wrote it.
     """
     value = header.metadata.get(KEY)
-    if value is None and not any(MAGIC in other for other in header.metadata.values()):
+    if value is None and not any(OWN_MARK in other for other in header.metadata.values()):
         return None
     place = header.text.find(_BEFORE) + len(_BEFORE)
     found = header.text[place : place + len(_ZEROS)]
     zeroed = bytearray(header.text)
     zeroed[place : place + len(_ZEROS)] = _ZEROS
     computed = digest(zeroed).hex().encode()
-    if value is None or not value.startswith(MAGIC) or found != computed:
+    if value is None or not value.startswith(OWN_MARK) or found != computed:
         raise corrupt(
             header.file,
-            "S-8",
+            "ST-8",
             "the header is damaged, or another program wrote the file anew and kept the index of"
             f" this library in it. In that case write it once more without the metadata {KEY!r},"
             " and it is read as any other file",
             expected=computed.decode(),
             found=found.decode("latin-1"),
         )
-    version, _, encoded = value[len(MAGIC) + len(_ZEROS) + 1 :].partition(" ")
+    version, _, encoded = value[len(OWN_MARK) + len(_ZEROS) + 1 :].partition(" ")
     if version != _VERSION:
         raise UnsupportedFormatError(
             f"{header.file}: a newer version of checkpointable wrote this file (its index is of"
@@ -73,4 +72,4 @@ def stored_index(header: Header) -> bytes | None:
     try:
         return base64.b64decode(encoded, validate=True)
     except ValueError as error:
-        raise corrupt(header.file, "S-8", f"the index is no base64 text: {error}") from None
+        raise corrupt(header.file, "ST-8", f"the index is no base64 text: {error}") from None

@@ -1,4 +1,4 @@
-"""Which dtypes safetensors has, and what they are called here (S-5)."""
+"""Which dtypes safetensors has, and what they are called here (ST-5)."""
 
 from __future__ import annotations
 

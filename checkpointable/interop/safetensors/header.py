@@ -1,4 +1,4 @@
-"""The header of a safetensors file: its tensors and its metadata, as JSON (S-2 to S-6)."""
+"""The header of a safetensors file: its tensors and its metadata, as JSON (ST-2 to ST-6)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from checkpointable.bundle.opening import read_exactly
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.errors import CheckpointError, UnsupportedFormatError
 from checkpointable.format.dtypes import item_size
 from checkpointable.format.frame import corrupt
@@ -19,12 +20,13 @@ from checkpointable.interop.safetensors.dtypes import OURS, THEIRS
 from checkpointable.names import shorten
 from checkpointable.storage.base import ReadableFile
 
-#: The longest header, in bytes (S-2).
-LONGEST_HEADER: Final = 100_000_000
 #: The bytes before the header, which say how long it is.
 HEAD: Final = 8
 #: The entry of a header that is no tensor.
 METADATA: Final = "__metadata__"
+
+#: How a file begins that Git LFS has put in the place of a large one.
+_POINTER: Final = b"version "
 
 _FIELDS: Final = ("dtype", "shape", "data_offsets")
 _INTEGERS: Final = frozenset({int})
@@ -107,22 +109,29 @@ def read_header(file: ReadableFile) -> Header:
 
     Raises:
         CorruptCheckpointError: it breaks a rule of the format.
+        UnsupportedFormatError: it is a pointer of Git LFS.
         StorageError: the storage failed.
     """
     size, path = file.status.size, file.path
     if size < HEAD:
-        raise corrupt(path, "S-2", "the file is cut short", expected="8 bytes", found=size)
-    length = int.from_bytes(read_exactly(file, 0, HEAD), "little")
+        raise corrupt(path, "ST-2", "the file is cut short", expected="8 bytes", found=size)
+    head = bytes(read_exactly(file, 0, HEAD))
+    if head == _POINTER:
+        raise UnsupportedFormatError(
+            f"{path}: this is a pointer of Git LFS, expected the file that it stands for. Fetch"
+            " that with `git lfs pull`."
+        )
+    length = int.from_bytes(head, "little")
     if not 2 <= length <= min(LONGEST_HEADER, size - HEAD):
         raise corrupt(
             path,
-            "S-2",
+            "ST-2",
             "the length of the header is wrong",
             expected=f"2 to {min(LONGEST_HEADER, size - HEAD)} bytes",
             found=length,
         )
     text = bytes(read_exactly(file, HEAD, length))
-    entries = parse_object(text, "S-3", path)
+    entries = parse_object(text, "ST-3", path)
     has_escapes = b"\\u" in text
     metadata = _read_metadata(entries.pop(METADATA, None), path, has_escapes=has_escapes)
     if has_escapes:
@@ -146,11 +155,11 @@ def parse_object(text: bytes, rule: str, file: str) -> dict[str, Any]:
 
 
 def _read_metadata(found: Any, file: str, *, has_escapes: bool) -> dict[str, str]:
-    """Return the metadata: texts by their names (S-4)."""
+    """Return the metadata: texts by their names (ST-4)."""
     if found is None:
         return {}
     if type(found) is not dict or not all(type(value) is str for value in found.values()):
-        raise corrupt(file, "S-4", "the metadata are no object of texts")
+        raise corrupt(file, "ST-4", "the metadata are no object of texts")
     if has_escapes:
         _check_texts(found, file)
         _check_texts(found.values(), file)
@@ -158,15 +167,15 @@ def _read_metadata(found: Any, file: str, *, has_escapes: bool) -> dict[str, str
 
 
 def _check_texts(texts: Any, file: str) -> None:
-    """Check that texts are Unicode: JSON can write halves of surrogate pairs (S-3)."""
+    """Check that texts are Unicode: JSON can write halves of surrogate pairs (ST-3)."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        raise corrupt(file, "S-3", "a text holds half of a surrogate pair") from None
+        raise corrupt(file, "ST-3", "a text holds half of a surrogate pair") from None
 
 
 def _read_tensors(entries: Mapping[str, Any], file: str) -> TensorEntries:
-    """Return what a header says of the tensors (S-5)."""
+    """Return what a header says of the tensors (ST-5)."""
     dtypes: list[str] = []
     shapes: list[tuple[int, ...]] = []
     begins: list[int] = []
@@ -176,7 +185,7 @@ def _read_tensors(entries: Mapping[str, Any], file: str) -> TensorEntries:
         if type(entry) is not dict or not all(field in entry for field in _FIELDS):
             raise corrupt(
                 file,
-                "S-5",
+                "ST-5",
                 f"the entry {shorten(name)!r} describes no tensor",
                 expected=f"an object with {', '.join(_FIELDS)}",
                 found=_shown(entry),
@@ -214,7 +223,7 @@ def _byte_count(dtype: str, shape: tuple[int, ...], name: str, file: str) -> int
 def _unknown_dtype(dtype: Any, name: str, file: str) -> CheckpointError:
     if type(dtype) is not str:
         return corrupt(
-            file, "S-5", f"the dtype of {shorten(name)!r} is no text", found=_shown(dtype)
+            file, "ST-5", f"the dtype of {shorten(name)!r} is no text", found=_shown(dtype)
         )
     return UnsupportedFormatError(
         f"{file}: the tensor {shorten(name)!r} is of dtype {dtype[:40]!r}, which this library does"
@@ -225,7 +234,7 @@ def _unknown_dtype(dtype: Any, name: str, file: str) -> CheckpointError:
 def _wrong_shape(shape: Any, name: str, file: str) -> CheckpointError:
     return corrupt(
         file,
-        "S-5",
+        "ST-5",
         f"the shape of the tensor {shorten(name)!r} is wrong",
         expected=f"at most {MOST_DIMENSIONS} whole numbers, and fewer than 2^63 bytes in all",
         found=_shown(shape),
@@ -235,7 +244,7 @@ def _wrong_shape(shape: Any, name: str, file: str) -> CheckpointError:
 def _wrong_length(length: int, offsets: Any, name: str, file: str) -> CheckpointError:
     return corrupt(
         file,
-        "S-5",
+        "ST-5",
         f"the place of the tensor {shorten(name)!r} is wrong",
         expected=f"the begin and the end of {length} bytes",
         found=_shown(offsets),
@@ -251,13 +260,13 @@ def _shown(value: Any) -> str:
 
 
 def _check_places(tensors: TensorEntries, length: int, file: str) -> None:
-    """Check that the tensors cover the data, without overlap or hole (S-6)."""
+    """Check that the tensors cover the data, without overlap or hole (ST-6)."""
     position = 0
     for begin, end in sorted(zip(tensors.begins, tensors.ends, strict=True)):
         if begin != position:
             raise corrupt(
                 file,
-                "S-6",
+                "ST-6",
                 "the tensors overlap, or leave a hole",
                 expected=f"a tensor that begins at {position}",
                 found=begin,
@@ -266,7 +275,7 @@ def _check_places(tensors: TensorEntries, length: int, file: str) -> None:
     if position != length:
         raise corrupt(
             file,
-            "S-6",
+            "ST-6",
             "the data are cut short" if position > length else "the data are longer than written",
             expected=f"{position} bytes",
             found=length,

@@ -1,17 +1,18 @@
-"""What the tensors of a checkpoint are called in a safetensors file (S-7)."""
+"""What the tensors of a checkpoint are called in a safetensors file (ST-7)."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.records import ObjectGraph, Slot
-from checkpointable.interop.safetensors.header import LONGEST_HEADER, METADATA
+from checkpointable.interop.safetensors.header import METADATA
 from checkpointable.names import VARIABLE_VALUE, attribute_key, join_all, slot_path, value_path
 
 
 def tensor_names(graph: ObjectGraph, count: int) -> list[str]:
-    """Return the names of the first `count` values of a graph, no two alike (S-7).
+    """Return the names of the first `count` values of a graph, no two alike (ST-7).
 
     They are the local names that lead there, joined with dots; a slot variable's are those of its
     optimizer, the name of the slot and those of its variable. Where two would be alike, the later

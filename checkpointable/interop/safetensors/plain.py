@@ -16,9 +16,9 @@ from checkpointable.format.tables import ShardTable, TensorTable
 from checkpointable.format.values import encode_value
 from checkpointable.interop.safetensors.header import Header, TensorEntries
 
-#: A name is cut at these (S-7).
+#: A name is cut at these (ST-7).
 _SEPARATOR: Final = "."
-#: How many nodes a graph may have: so many, and so many more for each tensor (S-7).
+#: How many nodes a graph may have: so many, and so many more for each tensor (ST-7).
 _NODES: Final = 4096
 _NODES_PER_TENSOR: Final = 16
 

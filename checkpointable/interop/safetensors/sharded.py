@@ -1,4 +1,4 @@
-"""The JSON index of a checkpoint in several safetensors files, as model hubs have them (S-11)."""
+"""The JSON index of a checkpoint in several safetensors files, as model hubs have them (ST-11)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import attrs
 
 from checkpointable.bundle.files import MOST_SHARDS, in_directory_of
 from checkpointable.bundle.opening import read_exactly
+from checkpointable.bundle.peek import LONGEST_HEADER
 from checkpointable.format.frame import corrupt
-from checkpointable.interop.safetensors.header import LONGEST_HEADER, Header, parse_object
+from checkpointable.interop.safetensors.header import Header, parse_object
 from checkpointable.names import shorten
 from checkpointable.storage.base import ReadableFile
 
@@ -41,18 +42,18 @@ def read_sharded_index(file: ReadableFile) -> ShardedIndex:
     """
     path, size = file.path, file.status.size
     if size > LONGEST_HEADER:
-        raise corrupt(path, "S-11", "the index is too long", expected=LONGEST_HEADER, found=size)
-    parsed = parse_object(bytes(read_exactly(file, 0, size)).strip(), "S-11", path)
+        raise corrupt(path, "ST-11", "the index is too long", expected=LONGEST_HEADER, found=size)
+    parsed = parse_object(bytes(read_exactly(file, 0, size)).strip(), "ST-11", path)
     weights, metadata = parsed.get("weight_map"), parsed.get("metadata", {})
     if type(weights) is not dict or not weights or type(metadata) is not dict:
-        raise corrupt(path, "S-11", "the index has no weight_map, or its metadata are no object")
+        raise corrupt(path, "ST-11", "the index has no weight_map, or its metadata are no object")
     numbers: dict[str, int] = {}
     weight_map: dict[str, int] = {}
     for name, own in weights.items():
         if type(own) is not str or not _is_file_name(own):
             raise corrupt(
                 path,
-                "S-11",
+                "ST-11",
                 f"the tensor {shorten(name)!r} is said to lie in a file that cannot be",
                 expected=f"a name that ends with {_SUFFIX}, without a directory",
                 found=repr(own)[:100],
@@ -60,7 +61,7 @@ def read_sharded_index(file: ReadableFile) -> ShardedIndex:
         weight_map[name] = numbers.setdefault(own, len(numbers))
     if len(numbers) > MOST_SHARDS:
         raise corrupt(
-            path, "S-11", "there are too many files", expected=MOST_SHARDS, found=len(numbers)
+            path, "ST-11", "there are too many files", expected=MOST_SHARDS, found=len(numbers)
         )
     files = [in_directory_of(path, name) for name in numbers]
     return ShardedIndex(metadata, files, weight_map)
@@ -78,7 +79,7 @@ def check_complete(index: ShardedIndex, headers: Sequence[Header], file: str) ->
             if index.weight_map.get(name) != number:
                 raise corrupt(
                     file,
-                    "S-11",
+                    "ST-11",
                     f"{index.files[number]} holds the tensor {shorten(name)!r}, which the index"
                     " does not look for there",
                 )
@@ -88,7 +89,7 @@ def check_complete(index: ShardedIndex, headers: Sequence[Header], file: str) ->
         missing = next(name for name in index.weight_map if name not in held)
         raise corrupt(
             file,
-            "S-11",
+            "ST-11",
             f"the tensor {shorten(missing)!r} is missing in its file",
             expected=f"{len(index.weight_map)} tensors",
             found=found,

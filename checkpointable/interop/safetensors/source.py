@@ -1,4 +1,4 @@
-"""Opens safetensors files: those of this library, those of others, several that are one (S-1)."""
+"""Opens safetensors files: those of this library, those of others, several that are one (ST-1)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _open_part(storage: Storage, name: str, index: str) -> ReadableFile:
     try:
         return storage.open_read(name)
     except CheckpointNotFoundError:
-        raise corrupt(name, "S-11", f"the file is missing, which {index} names") from None
+        raise corrupt(name, "ST-11", f"the file is missing, which {index} names") from None
 
 
 def _parts(files: Sequence[ReadableFile], headers: Sequence[Header]) -> list[ReadableFile]:
@@ -110,9 +110,9 @@ def _plain_source(
     names = [name for header in headers for name in header.tensors.names]
     caveat = Finding(
         bundle.index_path,
-        "S-10",
+        "ST-10",
         f"{bundle.index_path}: another program wrote the file, and it has no checksums: damage in"
-        " the tensors cannot be found. Save it once with this library (S-10 of"
+        " the tensors cannot be found. Save it once with this library (ST-10 of"
         " docs/safetensors-format.md).",
     )
     return BundleSource(

@@ -14,6 +14,7 @@ import numpy as np
 
 from checkpointable.bundle.chunks import ChunkWriter
 from checkpointable.bundle.layout import ShardLayout, plan_layout
+from checkpointable.bundle.peek import LONGEST_HEADER, OWN_MARK
 from checkpointable.bundle.writer import BundleCommit, encode_metadata, shard_table, write_shard
 from checkpointable.errors import NotCheckpointableError
 from checkpointable.format.dtypes import STRING, dtype_name
@@ -21,9 +22,9 @@ from checkpointable.format.index import Index, decode_index, encode_index
 from checkpointable.format.records import Blob, ObjectGraph, Snapshot
 from checkpointable.format.tables import Placement
 from checkpointable.interop.safetensors.agreement import described
-from checkpointable.interop.safetensors.binding import KEY, MAGIC, bind, index_text
+from checkpointable.interop.safetensors.binding import KEY, bind, index_text
 from checkpointable.interop.safetensors.dtypes import THEIRS
-from checkpointable.interop.safetensors.header import HEAD, LONGEST_HEADER, encode_header
+from checkpointable.interop.safetensors.header import HEAD, encode_header
 from checkpointable.interop.safetensors.naming import tensor_names, tensor_path
 from checkpointable.names import shorten
 from checkpointable.options import SaveOptions
@@ -85,7 +86,7 @@ def write_safetensors(commit: BundleCommit, snapshot: Snapshot, options: SaveOpt
 
 
 def _check_dtypes(snapshot: Snapshot) -> None:
-    """Refuse what safetensors has no dtype for (S-12)."""
+    """Refuse what safetensors has no dtype for (ST-12)."""
     known: set[Any] = {"python", "bytes"}
     for number, tensor in enumerate(snapshot.tensors):
         if tensor.dtype in known:
@@ -110,7 +111,7 @@ def _readable(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_readable(name: str, value: Any) -> bool:
     """Tell whether something among the metadata is a text that any program can read as such."""
-    if type(value) is not str or name == KEY or MAGIC in value:
+    if type(value) is not str or name == KEY or OWN_MARK in value:
         return False
     both = name + value
     return both.isascii() or not any("\ud800" <= character <= "\udfff" for character in both)

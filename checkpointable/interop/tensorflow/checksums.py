@@ -25,13 +25,3 @@ def mask(value: int) -> int:
     '0xa282ead8'
     """
     return ((value >> 15 | value << 17) + _DELTA) & 0xFFFFFFFF
-
-
-def unmask(stored: int) -> int:
-    """Return the checksum that is stored so.
-
-    >>> unmask(mask(0xE3069283)) == 0xE3069283
-    True
-    """
-    rotated = stored - _DELTA & 0xFFFFFFFF
-    return (rotated << 15 | rotated >> 17) & 0xFFFFFFFF

@@ -74,7 +74,8 @@ def make_manifest(tensors: Iterable[tuple[str, Tensor]]) -> Manifest:
             _add(manifest, name, tensor)
         except NotCheckpointableError as error:
             path = name.removesuffix(attribute_key("", VARIABLE_VALUE))
-            raise NotCheckpointableError(f"{shorten(path)}: {error.message}.", path=path) from None
+            shown = shorten(path).encode(errors="backslashreplace").decode()  # Can be printed.
+            raise NotCheckpointableError(f"{shown}: {error.message}.", path=path) from None
     _check_unique(manifest)
     return manifest
 

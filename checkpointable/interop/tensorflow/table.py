@@ -7,14 +7,12 @@ from typing import Final, Protocol, final, overload
 
 import numpy as np
 
+from checkpointable.bundle.peek import TABLE_MAGIC
 from checkpointable.errors import CheckpointError, UnsupportedFormatError
 from checkpointable.format.frame import corrupt
 from checkpointable.interop.tensorflow.checksums import crc, mask
 from checkpointable.interop.tensorflow.snappy import decompress
 from checkpointable.interop.tensorflow.varints import read_varint
-
-#: The last bytes of every table.
-TABLE_MAGIC: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 
 _FOOTER: Final = 48
 #: A block is followed by its type and its checksum.

@@ -93,7 +93,7 @@ def test_a_header_that_was_written_anew_is_told(before: str, after: str) -> None
     with pytest.raises(CorruptCheckpointError, match="another program wrote the file") as caught:
         opened(bound_anew(OURS, before, after))
 
-    assert "S-8" == caught.value.rule
+    assert "ST-8" == caught.value.rule
 
 
 FORGED = {
@@ -120,7 +120,7 @@ def test_header_and_index_must_agree(what: str) -> None:
     with pytest.raises(CorruptCheckpointError) as caught:
         opened(file_of(bound, data[8 + length :]))
 
-    assert "S-9" == caught.value.rule
+    assert "ST-9" == caught.value.rule
 
 
 def test_what_another_program_makes_of_a_file_is_a_plain_file() -> None:

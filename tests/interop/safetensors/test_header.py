@@ -28,59 +28,59 @@ def broken(header: Any, data: bytes = b"abc") -> bytes:
 
 
 BROKEN: dict[str, bytes] = {
-    "S-2 empty": b"",
-    "S-2 no length": b"\x02\0\0",
-    "S-2 no header": bytes(8),
-    "S-2 header beyond the file": (9).to_bytes(8, "little") + b"{}      ",
-    "S-2 header beyond any file": b"\xff" * 8 + b"{}",
-    "S-3 no object": broken([1]),
-    "S-3 no JSON": broken(b'{"a":'),
-    "S-3 two objects": broken(b"{}{}"),
-    "S-3 begins with a space": broken(b' {"a":1}'),
-    "S-3 no UTF-8": broken(b'{"\xff":1}'),
-    "S-3 a mark at the beginning": broken(b"\xef\xbb\xbf{}"),
-    "S-3 NaN": broken(b'{"a":NaN}'),
-    "S-3 a number of 10,000 digits": broken(b'{"a":' + b"9" * 10_000 + b"}"),
-    "S-3 nested": broken(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
-    "S-3 a name twice": broken(
+    "ST-2 empty": b"",
+    "ST-2 no length": b"\x02\0\0",
+    "ST-2 no header": bytes(8),
+    "ST-2 header beyond the file": (9).to_bytes(8, "little") + b"{}      ",
+    "ST-2 header beyond any file": b"\xff" * 8 + b"{}",
+    "ST-3 no object": broken([1]),
+    "ST-3 no JSON": broken(b'{"a":'),
+    "ST-3 two objects": broken(b"{}{}"),
+    "ST-3 begins with a space": broken(b' {"a":1}'),
+    "ST-3 no UTF-8": broken(b'{"\xff":1}'),
+    "ST-3 a mark at the beginning": broken(b"\xef\xbb\xbf{}"),
+    "ST-3 NaN": broken(b'{"a":NaN}'),
+    "ST-3 a number of 10,000 digits": broken(b'{"a":' + b"9" * 10_000 + b"}"),
+    "ST-3 nested": broken(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "ST-3 a name twice": broken(
         b'{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},'
         b'"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}'
     ),
-    "S-3 a field twice": broken(
+    "ST-3 a field twice": broken(
         b'{"a":{"dtype":"U8","dtype":"U8","shape":[3],"data_offsets":[0,3]}}'
     ),
-    "S-3 half a surrogate pair": broken(
+    "ST-3 half a surrogate pair": broken(
         b'{"\\ud800":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}'
     ),
-    "S-4 metadata are a list": broken({"__metadata__": ["a"], **U8}),
-    "S-4 metadata are a number": broken({"__metadata__": {"a": 1}, **U8}),
-    "S-5 a number": broken({"a": 7}),
-    "S-5 a list": broken({"a": [1, 2]}),
-    "S-5 no dtype": broken({"a": {"shape": [3], "data_offsets": [0, 3]}}),
-    "S-5 a dtype that is no text": broken({"a": entry([], [3], 0, 3)}),  # type: ignore[arg-type]
-    "S-5 a shape that is no list": broken({"a": entry("U8", [], 0, 3) | {"shape": "3"}}),
-    "S-5 a dimension that is no integer": broken({"a": entry("U8", [3.0], 0, 3)}),
-    "S-5 a dimension that is a list": broken({"a": entry("U8", [[3]], 0, 3)}),
-    "S-5 a dimension that is true": broken({"a": entry("U8", [3, True], 0, 3)}),
-    "S-5 a negative dimension": broken({"a": entry("U8", [-1, -3], 0, 3)}),
-    "S-5 a dimension of 2^63": broken({"a": entry("U8", [0, 2**63], 0, 0)}),
-    "S-5 more than 2^63 bytes": broken({"a": entry("U8", [2**32, 2**32, 3], 0, 3)}),
-    "S-5 2^63 bytes but for a zero": broken({"a": entry("F64", [2**60, 0], 0, 0)}),
-    "S-5 33 dimensions": broken({"a": entry("U8", [1] * 32 + [3], 0, 3)}),
-    "S-5 offsets that are no pair": broken(
+    "ST-4 metadata are a list": broken({"__metadata__": ["a"], **U8}),
+    "ST-4 metadata are a number": broken({"__metadata__": {"a": 1}, **U8}),
+    "ST-5 a number": broken({"a": 7}),
+    "ST-5 a list": broken({"a": [1, 2]}),
+    "ST-5 no dtype": broken({"a": {"shape": [3], "data_offsets": [0, 3]}}),
+    "ST-5 a dtype that is no text": broken({"a": entry([], [3], 0, 3)}),  # type: ignore[arg-type]
+    "ST-5 a shape that is no list": broken({"a": entry("U8", [], 0, 3) | {"shape": "3"}}),
+    "ST-5 a dimension that is no integer": broken({"a": entry("U8", [3.0], 0, 3)}),
+    "ST-5 a dimension that is a list": broken({"a": entry("U8", [[3]], 0, 3)}),
+    "ST-5 a dimension that is true": broken({"a": entry("U8", [3, True], 0, 3)}),
+    "ST-5 a negative dimension": broken({"a": entry("U8", [-1, -3], 0, 3)}),
+    "ST-5 a dimension of 2^63": broken({"a": entry("U8", [0, 2**63], 0, 0)}),
+    "ST-5 more than 2^63 bytes": broken({"a": entry("U8", [2**32, 2**32, 3], 0, 3)}),
+    "ST-5 2^63 bytes but for a zero": broken({"a": entry("F64", [2**60, 0], 0, 0)}),
+    "ST-5 33 dimensions": broken({"a": entry("U8", [1] * 32 + [3], 0, 3)}),
+    "ST-5 offsets that are no pair": broken(
         {"a": entry("U8", [3], 0, 3) | {"data_offsets": [0, 3, 3]}}
     ),
-    "S-5 offsets that are texts": broken({"a": entry("U8", [3], "0", "3")}),
-    "S-5 offsets that are floats": broken({"a": entry("U8", [3], 0, 3.0)}),
-    "S-5 a negative offset": broken({"a": entry("U8", [3], -3, 0)}),
-    "S-5 too few bytes": broken({"a": entry("U16", [3], 0, 3)}),
-    "S-6 an overlap": broken({"a": entry("U8", [2], 0, 2), "b": entry("U8", [2], 1, 3)}),
-    "S-6 a hole": broken({"a": entry("U8", [1], 0, 1), "b": entry("U8", [1], 2, 3)}),
-    "S-6 a hole at the beginning": broken({"a": entry("U8", [2], 1, 3)}),
-    "S-6 an empty tensor inside another": broken({**U8, "c": entry("U8", [0], 1, 1)}),
-    "S-6 data cut short": broken({"a": entry("U8", [4], 0, 4)}),
-    "S-6 more data": broken({"a": entry("U8", [2], 0, 2)}),
-    "S-6 data beyond 2^64": broken({"a": entry("U8", [3], 2**70, 2**70 + 3)}),
+    "ST-5 offsets that are texts": broken({"a": entry("U8", [3], "0", "3")}),
+    "ST-5 offsets that are floats": broken({"a": entry("U8", [3], 0, 3.0)}),
+    "ST-5 a negative offset": broken({"a": entry("U8", [3], -3, 0)}),
+    "ST-5 too few bytes": broken({"a": entry("U16", [3], 0, 3)}),
+    "ST-6 an overlap": broken({"a": entry("U8", [2], 0, 2), "b": entry("U8", [2], 1, 3)}),
+    "ST-6 a hole": broken({"a": entry("U8", [1], 0, 1), "b": entry("U8", [1], 2, 3)}),
+    "ST-6 a hole at the beginning": broken({"a": entry("U8", [2], 1, 3)}),
+    "ST-6 an empty tensor inside another": broken({**U8, "c": entry("U8", [0], 1, 1)}),
+    "ST-6 data cut short": broken({"a": entry("U8", [4], 0, 4)}),
+    "ST-6 more data": broken({"a": entry("U8", [2], 0, 2)}),
+    "ST-6 data beyond 2^64": broken({"a": entry("U8", [3], 2**70, 2**70 + 3)}),
 }
 
 
@@ -101,6 +101,12 @@ def test_a_broken_rule_is_refused(what: str) -> None:
         opened(BROKEN[what])
 
     assert what.split(maxsplit=1)[0] == caught.value.rule
+
+
+def test_a_pointer_to_a_large_file_is_refused_as_such() -> None:
+    """Where Git LFS has not fetched the file, the message says how to."""
+    with pytest.raises(UnsupportedFormatError, match="git lfs pull"):
+        opened(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
 
 
 def test_an_order_of_the_tensors_is_not_asked_for() -> None:

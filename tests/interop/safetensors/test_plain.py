@@ -108,10 +108,10 @@ def test_a_slice_is_read_alone(path: str) -> None:
 
 
 def test_the_source_says_that_it_cannot_verify(path: str) -> None:
-    """There is one finding, S-10; a restore that asks for every byte first is refused."""
+    """There is one finding, ST-10; a restore that asks for every byte first is refused."""
     model = Model()
 
-    assert ["S-10"] == [finding.rule for finding in ckpt.verify(path)]
+    assert ["ST-10"] == [finding.rule for finding in ckpt.verify(path)]
     with pytest.raises(UnsupportedFormatError, match=r"no checksums.*verify='first'"):
         ckpt.Checkpoint(model=model).restore(path, verify="first")
     assert 0 == model.layers[0].w.value.max()
@@ -121,7 +121,7 @@ def test_a_bool_that_is_none_is_found() -> None:
     """What can be checked without checksums is: a bool is 0 or 1."""
     source = opened(file_of({"a": entry("BOOL", [2], 0, 2)}, b"\1\2"))
 
-    assert ["F-25", "S-10"] == [finding.rule for finding in source.verify()]
+    assert ["F-25", "ST-10"] == [finding.rule for finding in source.verify()]
 
 
 def test_several_files_are_one_checkpoint() -> None:
@@ -133,7 +133,7 @@ def test_several_files_are_one_checkpoint() -> None:
         name: v.tolist() for name, v in found.items()
     }
     assert {"total_size": 7} == source.metadata
-    assert ["S-10"] == [finding.rule for finding in source.verify()]
+    assert ["ST-10"] == [finding.rule for finding in source.verify()]
 
 
 def test_a_part_that_is_replaced_is_noticed() -> None:
@@ -174,11 +174,11 @@ BROKEN: dict[str, dict[str, bytes]] = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_index_is_refused(what: str) -> None:
-    """Each breaks S-11."""
+    """Each breaks ST-11."""
     with pytest.raises(CorruptCheckpointError) as caught:
         opened_hub(BROKEN[what])
 
-    assert "S-11" == caught.value.rule
+    assert "ST-11" == caught.value.rule
 
 
 @pytest.mark.parametrize("inside", ["../one.safetensors", "sub/one.safetensors"])
@@ -199,7 +199,7 @@ def test_a_damaged_part_is_refused() -> None:
     with pytest.raises(CorruptCheckpointError, match=r"two\.safetensors") as caught:
         opened_hub(hub(**{"two.safetensors": save(TWO)[:-1]}))
 
-    assert "S-6" == caught.value.rule
+    assert "ST-6" == caught.value.rule
 
 
 def test_a_file_that_is_not_there_is_not_found() -> None:
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_there_is_not_found() -> None:
 
 
 def test_names_of_too_many_parts_are_refused() -> None:
-    """A file cannot make a graph that is many times as large as itself (S-7)."""
+    """A file cannot make a graph that is many times as large as itself (ST-7)."""
     header = {"." * 6000: entry("U8", [1], 0, 1)}
 
     with pytest.raises(UnsupportedFormatError, match="6,001 parts"):

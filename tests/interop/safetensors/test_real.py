@@ -61,7 +61,7 @@ def test_what_the_real_package_saves_is_read(
 
     assert source.keys is not None
     assert same(values, {name: source.read(number) for name, number in source.keys.items()})
-    assert (metadata, ["S-10"]) == (source.metadata, [f.rule for f in source.verify()])
+    assert (metadata, ["ST-10"]) == (source.metadata, [f.rule for f in source.verify()])
 
 
 @given(st.lists(arrays, max_size=6), st.integers(0, 200_000))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import checkpointable as ckpt
 from tests.interop.safetensors.files import entry, file_of
@@ -20,3 +21,14 @@ def test_what_cannot_be_verified_is_told(tmp_path: Path) -> None:
     assert "has no checksums" in report.unverified
     assert f"not verified: {report.unverified}" in str(report)
     assert "" == own.unverified
+
+
+def test_a_dotted_path_is_told_apart_from_a_wrong_one(tmp_path: Path) -> None:
+    """Whoever writes a path as a model hub writes names learns how paths are written."""
+    content = file_of({"model.w": entry("F32", [2], 0, 8)}, bytes(8))
+    (tmp_path / "m.safetensors").write_bytes(content)
+
+    with pytest.raises(ckpt.IncompatibleCheckpointError, match="with '/', not with dots"):
+        ckpt.Checkpoint().restore(tmp_path / "m.safetensors", at="model.w")
+    with pytest.raises(ckpt.IncompatibleCheckpointError, match="Correct the path"):
+        ckpt.Checkpoint().restore(tmp_path / "m.safetensors", at="modell/w")

@@ -70,7 +70,7 @@ def restored(checkpoint: ckpt.Checkpoint) -> list[Any]:
 
 
 def test_objects_come_back(tmp_path: Path) -> None:
-    """Shared objects, cycles, slots, states and plain values restore out of one file (S-1)."""
+    """Shared objects, cycles, slots, states and plain values restore out of one file (ST-1)."""
     saved, live = built(7.0), built(1.0)
     path = saved.save(tmp_path / "ckpt", format="safetensors", metadata={"a": [1, "b"]})
     status = live.restore(path, verify="first")

@@ -155,7 +155,7 @@ LACKING: dict[str, NDArray[Any]] = {
 
 @pytest.mark.parametrize("what", LACKING)
 def test_dtypes_that_safetensors_lacks_are_refused(what: str) -> None:
-    """The error has the path and a remedy, and no byte was written (S-12)."""
+    """The error has the path and a remedy, and no byte was written (ST-12)."""
     commit = OneFile()
     snapshot = snapshot_of(ckpt.Checkpoint(m={"a/b": LACKING[what]}))
 

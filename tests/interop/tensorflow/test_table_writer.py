@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpointable.interop.tensorflow.table import TABLE_MAGIC, read_table
+from checkpointable.bundle.peek import TABLE_MAGIC
+from checkpointable.interop.tensorflow.table import read_table
 from checkpointable.interop.tensorflow.table_writer import encode_table
 
 SAMPLES = Path(__file__).parents[2] / "fixtures" / "tensorflow"
