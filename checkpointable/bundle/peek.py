@@ -25,7 +25,10 @@ _END: Final = 8
 #: How TensorFlow's index begins, if it is not compressed: no key, a value of some bytes, the field
 #: of the number of shards, in groups of 7 bits.
 _FIRST_ENTRY: Final = re.compile(rb"\0\0[\x02-\x7f]\x08([\x80-\xff]{0,2}[\x01-\x7f])", re.DOTALL)
-_BEGINNING: Final = 8
+#: What may follow: that it is big-endian; and what does: the version. An index that is cut short,
+#: for TensorFlow does not write it at once, is known by that.
+_HEADER: Final = re.compile(_FIRST_ENTRY.pattern + rb"(?:\x10\x01)?\x1a\x02\x08\x01", re.DOTALL)
+_BEGINNING: Final = 16
 
 #: Before the header of a safetensors file stands its length, in 8 bytes.
 _LENGTH: Final = 8
@@ -56,21 +59,26 @@ def recognise(file: ReadableFile) -> Content:
     Raises:
         StorageError: it cannot be read.
     """
-    size = file.status.size
-    if not size:
+    if not file.status.size:
         return Content.EMPTY
-    head, tail = bytearray(_LENGTH + 1), bytearray(_END)
-    file.read_into(0, memoryview(head))
-    file.read_into(max(0, size - _END), memoryview(tail))
+    head, tail = _ends(file)
     if head.startswith(MAGIC):
         return Content.INDEX
     if tail == FOOTER_MAGIC:
         return Content.ONE_FILE
-    if tail == TABLE_MAGIC:
+    if tail == TABLE_MAGIC or _HEADER.match(head):
         return Content.TABLE
     length = int.from_bytes(head[:_LENGTH], "little")
-    is_safetensors = head[_LENGTH:] == b"{" and 2 <= length <= LONGEST_HEADER
+    is_safetensors = head[_LENGTH] == ord("{") and 2 <= length <= LONGEST_HEADER
     return Content.SAFETENSORS if is_safetensors else Content.UNKNOWN
+
+
+def _ends(file: ReadableFile) -> tuple[bytearray, bytearray]:
+    """Return the first and the last bytes of a file, zeros where it is shorter."""
+    head, tail = bytearray(_BEGINNING), bytearray(_END)
+    file.read_into(0, memoryview(head))
+    file.read_into(max(0, file.status.size - _END), memoryview(tail))
+    return head, tail
 
 
 @final
@@ -134,14 +142,12 @@ class CommitFiles(CommitFileReader):
         """
         file = storage.open_read(index_path)
         try:
-            content = recognise(file)
-            head = bytearray(_BEGINNING)
-            file.read_into(0, memoryview(head))
+            head, tail = _ends(file)
         finally:
             file.close()
-        if content is Content.INDEX:
+        if head.startswith(MAGIC):
             return 0
-        match = _FIRST_ENTRY.match(head) if content is Content.TABLE else None
+        match = _FIRST_ENTRY.match(head) if tail == TABLE_MAGIC else None
         if match is None:
             return None
         groups: bytes = match[1]

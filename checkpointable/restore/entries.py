@@ -75,6 +75,9 @@ def with_hint(entry: Entry) -> str:
     if not entry.candidates or entry.reason != ABSENT:
         return str(entry)
     nearest = entry.candidates[0]
+    if nearest == entry.path:
+        late = "what is around it took the place of an object that had been restored; restore again"
+        return str(attrs.evolve(entry, reason=late))
     if _is_misspelt(nearest, entry.path):
         return f"{entry}; it holds {nearest}. Misspelt, or renamed? See Trackable.renamed."
     hint = ""

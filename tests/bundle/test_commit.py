@@ -359,6 +359,16 @@ def test_the_number_of_shards_is_read_from_an_index_of_tensorflow(sample: str) -
         assert COMMIT_FILES.count_without_tokens(disk, "/x.index") is count
 
 
+@pytest.mark.parametrize("sample", ["all_dtypes/ckpt-1", "synthetic_big_endian/ckpt-1"])
+def test_an_index_of_tensorflow_that_is_cut_short_is_a_checkpoint(sample: str) -> None:
+    """TensorFlow does not write it at once; so much of it is enough to know what it is."""
+    content = (FIXTURES / f"{sample}.index").read_bytes()
+    for length in (16, 48, len(content) - 1):
+        disk = MemoryStorage(DiskImage({"/x.index": content[:length]}))
+        assert COMMIT_FILES.is_checkpoint(disk, "/x.index")
+        assert COMMIT_FILES.count_without_tokens(disk, "/x.index") is None
+
+
 def test_finishing_without_tokens_needs_sealed_shards_and_an_index() -> None:
     """A form without shards, or another number of sealed shards, is refused."""
     storage = MemoryStorage()

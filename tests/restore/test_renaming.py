@@ -425,6 +425,15 @@ class TestRename:
 
 
 class TestSuggestions:
+    def test_what_came_to_a_place_too_late_was_not_renamed(self, tmp_path):
+        """Another object had been restored there; the remedy is to restore again."""
+        path = write(tmp_path, m=Node(w=variable(1)))
+        live = ckpt.Checkpoint(m=Node())
+        status = live.restore(path)
+        live.m = Node(w=variable(0))
+        with pytest.raises(ckpt.UnmatchedError, match=r"m/w float64 .*took the place .*again\n"):
+            status.assert_consumed()
+
     def test_a_value_of_the_same_shape_is_suggested(self, tmp_path):
         """With where to declare it."""
         path = write(tmp_path, m=Node(dense=Node(kernel=variable(1, 2))))

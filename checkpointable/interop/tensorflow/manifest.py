@@ -32,13 +32,15 @@ _DIVISIBLE: Final = frozenset(
         *("int8", "int16", "int32", "int64", "uint8", "int4", "uint4"),
     )
 )
+#: The most dimensions of tensors whose slices TensorFlow puts together: with more, it aborts.
+_MOST_DIMENSIONS: Final = 8
 #: What to do about arrays of dtypes that TensorFlow lacks, by the beginnings of their names.
 _REMEDIES: Final = (
     ("S", "store x.astype(object), or bytes(x) if it is a single one"),
     ("U", "store x.astype(object), or str(x) if it is a single one"),
     ("datetime64", "store x.astype('int64'), and its unit beside it"),
     ("timedelta64", "store x.astype('int64'), and its unit beside it"),
-    ("float8", "store x.astype('float16')"),
+    ("float8", "store x.astype('float32')"),
 )
 
 
@@ -127,6 +129,12 @@ def _add_divided(manifest: Manifest, key: bytes, tensor: Divided) -> None:
         raise NotCheckpointableError(
             f"TensorFlow cannot put slices of dtype {name} together again. Save the variable in"
             " one piece, as another dtype such as float32, or in the native format"
+        )
+    if len(tensor.shape) > _MOST_DIMENSIONS:
+        raise NotCheckpointableError(
+            f"TensorFlow would abort when it puts slices of {len(tensor.shape)} dimensions together"
+            f" again, expected at most {_MOST_DIMENSIONS}. Save the variable in one piece, or in"
+            " the native format"
         )
     slices = []
     for start, part in zip(tensor.starts, tensor.slices, strict=True):

@@ -105,7 +105,8 @@ def entries(commit: SinkCommit) -> dict[bytes, bytes]:
 
 def in_two(array: Array) -> Divided:
     """Return an array in two slices."""
-    slices = [((0,), array[:2]), ((2,), array[2:])]
+    rest = (0,) * (array.ndim - 1)
+    slices = [((0, *rest), array[:2]), ((2, *rest), array[2:])]
     whole = divided("p", array.shape, slices)
     assert isinstance(whole, Divided)
     return whole
@@ -279,8 +280,8 @@ def test_nothing_to_write_gives_an_index_with_its_header() -> None:
         ("x", np.zeros(2, "m8[D]"), r"no dtype timedelta64\[D\].*native format.*astype\('int64'"),
         ("x", np.array(["abc"]), r"no dtype U3\. .*x\.astype\(object\), or str\(x\)"),
         ("x", np.array([b"abc"]), r"no dtype S3\. .*x\.astype\(object\), or bytes\(x\)"),
-        ("x", np.zeros(1, ml_dtypes.float8_e3m4), r"float8_e3m4.*astype\('float16'\)"),
-        ("x", np.zeros(1, ml_dtypes.float8_e8m0fnu), "no dtype float8_e8m0fnu"),
+        ("x", np.zeros(1, ml_dtypes.float8_e3m4), r"float8_e3m4.*astype\('float32'\)"),
+        ("x", np.zeros(1, ml_dtypes.float8_e8m0fnu), r"no dtype float8_e8m0fnu.*astype\('float32'"),
         ("x", np.array(["a", b"b"], object), "x: an array holds both str and bytes"),
         ("x", np.array(["\ud800"], object), "half of a surrogate pair.*Encode it to bytes"),
         ("\udc80", np.zeros(1), r"^\\udc80: the name is not valid Unicode"),
@@ -290,6 +291,7 @@ def test_nothing_to_write_gives_an_index_with_its_header() -> None:
         ("x", in_two(np.zeros(4, np.uint64)), "slices of dtype uint64"),
         ("x", in_two(np.zeros(4, ml_dtypes.int2)), "slices of dtype int2"),
         ("x", in_two(np.zeros(4, "M8[s]")), "no dtype datetime64"),
+        ("x", in_two(np.zeros((4, *[1] * 8))), "abort .* slices of 9 dimensions.*in one piece"),
     ],
 )
 def test_what_tensorflow_cannot_hold_is_refused_before_a_byte_is_written(
