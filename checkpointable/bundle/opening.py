@@ -17,11 +17,14 @@ from checkpointable.format.limits import LONGEST_INDEX
 from checkpointable.format.single import FOOTER_LENGTH, FOOTER_MAGIC, decode_footer
 from checkpointable.storage.base import FileStatus, ReadableFile, Storage
 
-#: How files of other formats begin.
+_LOAD: Final = "Load it with the library that wrote it"
+_KERAS: Final = f"{_LOAD}; Keras then saves what is read here: tf.train.Checkpoint(model=model)"
+#: How files that are no checkpoints begin, what they are, and what to do.
 _FOREIGN: Final = (
-    (b"PK\x03\x04", "a zip archive (PyTorch, Keras and .npz files are)"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "a .npy file"),
+    (b"PK\x03\x04", "a zip archive (PyTorch, Keras and .npz files are)", _KERAS),
+    (b"\x89HDF", "an HDF5 file", _KERAS),
+    (b"\x93NUMPY", "a .npy file", _LOAD),
+    (b"model_ch", "the state file of a directory of checkpoints", "Give the directory"),
 )
 
 
@@ -206,9 +209,8 @@ def _refuse_other_files(head: bytes, path: str) -> None:
     name = files.read_name(files.split_path(path)[1])
     if name.kind is not FileKind.BARE:
         raise one_of_several(path, files.in_directory_of(path, name.prefix))
-    for beginning, description in _FOREIGN:
+    for beginning, description, remedy in _FOREIGN:
         if head.startswith(beginning):
             raise UnsupportedFormatError(
-                f"{path}: this is {description}, expected a checkpoint of this library. Load it"
-                " with the library that wrote it."
+                f"{path}: this is {description}, expected a checkpoint. {remedy}."
             )

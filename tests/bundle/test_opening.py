@@ -102,6 +102,7 @@ def test_damaged_files_are_refused_when_opened(
     ("files", "message"),
     [
         ({"/run/ckpt": b"PK\x03\x04" + bytes(60)}, "zip archive"),
+        ({"/run/ckpt": b'model_checkpoint_path: "ckpt-1"\n' * 2}, "Give the directory"),
         ({"/run/ckpt": b"\x89HDF\r\n\x1a\n" + bytes(60)}, "HDF5"),
         ({"/run/ckpt": b"\x93NUMPY" + bytes(60)}, ".npy"),
     ],
