@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = {}
     in_campaign = config.getoption("markexpr", "") == "campaign"
     settings.load_profile("campaign" if in_campaign else "default run")
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at thousands of collected tests again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

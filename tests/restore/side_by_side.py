@@ -69,8 +69,7 @@ class SideBySide(RuleBasedStateMachine):
         self.statuses.clear()
         del self.model
         gc.collect()
-        gc.unfreeze()
-        gc.enable()
+        gc.enable()  # What is frozen stays so: it is looked at no more, see tests/conftest.py.
         shutil.rmtree(self.directory)
 
     # What the rules are told with.
