@@ -134,7 +134,7 @@ class Keeper:
         self._remembered = attrs.evolve(
             before,
             pins=before.pins - {number} | ({number} if is_pinned else set()),
-            preserved={n: time for n, time in before.preserved.items() if n != number},
+            preserved=before.preserved - {number},
             # A clock that was set back errs toward keeping.
             last_preserved=min(before.last_preserved, stamp.time),
         )
@@ -181,8 +181,8 @@ class Keeper:
 
         What is not seen may be there again later, so of that nothing is forgotten.
         """
-        newly = self._times([s for s in self.shelf.saved if s.prefix in plan.preserved])
-        preserved = {**self._remembered.preserved, **newly}
+        newly = self._numbers([s for s in self.shelf.saved if s.prefix in plan.preserved])
+        preserved = self._remembered.preserved | newly
         return Remembered(self._remembered.pins, preserved, plan.last_preserved)
 
     def _needs_record(self, plan: RetentionPlan) -> bool:
@@ -251,7 +251,7 @@ class Keeper:
             damage = error.message.rstrip(".")
         recorded = self._recorded
         self._has_record = recorded is not None or bool(damage)
-        self.shelf.refresh(listed.times)
+        self.shelf.refresh(listed.numbers)
         if recorded is not None:
             return recorded
         saved = self.shelf.saved
@@ -261,11 +261,11 @@ class Keeper:
                 f" {len(saved)} checkpoints of {self.shelf.prefix} count as pinned. Unpin those"
                 " that need not be kept."
             )
-            return Remembered(frozenset(self._times(saved)), {}, self._since(listed))
+            return Remembered(self._numbers(saved), frozenset(), self._since(listed))
         # What was kept for good is not listed; what was saved last, neither.
-        highest = max(listed.times, default=-1)
-        unlisted = {n: t for n, t in self._times(saved).items() if n not in listed.times}
-        preserved = {number: time for number, time in unlisted.items() if number < highest}
+        highest = max(listed.numbers, default=-1)
+        unlisted = self._numbers(saved).difference(listed.numbers)
+        preserved = frozenset(number for number in unlisted if number < highest)
         return Remembered(frozenset(), preserved, self._since(listed))
 
     def _since(self, listed: Listed) -> float:
@@ -275,10 +275,10 @@ class Keeper:
         # Before all that is there, so that the oldest counts; and else a moment ago.
         return 0.0 if self.shelf.saved else self._clock() - 1
 
-    def _times(self, saved: Iterable[Saved]) -> dict[int, float]:
-        """Return the times of checkpoints by their numbers."""
-        found = ((files.split_number(s.prefix)[1], s.time) for s in saved)
-        return {number: time for number, time in found if number is not None}
+    def _numbers(self, saved: Iterable[Saved]) -> frozenset[int]:
+        """Return the numbers of checkpoints."""
+        found = (files.split_number(s.prefix)[1] for s in saved)
+        return frozenset(number for number in found if number is not None)
 
     def _mind_the_clock(self) -> list[str]:
         """Return what to say, once, about a clock that was set back."""

@@ -18,27 +18,25 @@ class Listed:
     """What a state file lists of one name.
 
     Attributes:
-        times: when each of its checkpoints was saved, by number, in the order of saving; `None`
-            where the file does not say.
+        numbers: of its checkpoints, in the order of saving.
         last_preserved: the time that the file has for this name; `None` where it lists other
             names too, because then it may be theirs.
     """
 
-    times: dict[int, float | None]
+    numbers: Sequence[int]
     last_preserved: float | None
 
 
 def listed_of(state: CheckpointState | None, name: str) -> Listed:
     """Return what a state file lists of the numbered checkpoints of a name."""
     if state is None:
-        return Listed({}, None)
+        return Listed((), None)
     entries = _entries(state)
-    times = {
-        number: time for entry, time in entries if (number := _number(entry, name)) is not None
-    }
+    found = dict.fromkeys(_number(entry, name) for entry, _ in entries)
+    numbers = [number for number in found if number is not None]
     last = state.last_preserved_timestamp
-    is_own = len(times) == len(entries) and last is not None and math.isfinite(last)
-    return Listed(times, last if is_own else None)
+    is_own = len(numbers) == len(entries) and last is not None and math.isfinite(last)
+    return Listed(numbers, last if is_own else None)
 
 
 def with_own(

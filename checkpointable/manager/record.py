@@ -6,7 +6,6 @@ Without it pins would be forgotten, and so would which checkpoints are kept for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -27,12 +26,12 @@ class Remembered:
 
     Attributes:
         pins: those that the user has pinned.
-        preserved: those that the rule of hours keeps for good, each with its time.
+        preserved: those that the rule of hours keeps for good.
         last_preserved: when the last of these was saved, or since when there could be one.
     """
 
     pins: frozenset[int] = frozenset()
-    preserved: Mapping[int, float] = attrs.field(factory=dict)
+    preserved: frozenset[int] = frozenset()
     last_preserved: float = 0.0
 
 
@@ -59,13 +58,11 @@ def read_record(storage: Storage, path: str) -> Remembered | None:
     pins, preserved, last = content["pins"], content["preserved"], content["last_preserved"]
     if type(pins) is not list or not all(map(_is_number, pins)):
         raise corrupt(path, "F-44", "the pins are no list of checkpoint numbers", found=pins)
-    if type(preserved) is not dict or not all(map(_is_number, preserved)):
+    if type(preserved) is not list or not all(map(_is_number, preserved)):
         raise corrupt(path, "F-44", "what is kept for good has no numbers", found=preserved)
-    if not all(
-        type(time) is float and not math.isnan(time) for time in (last, *preserved.values())
-    ):
-        raise corrupt(path, "F-44", "a time is no time", found=(last, preserved))
-    return Remembered(frozenset(pins), preserved, last)
+    if type(last) is not float or math.isnan(last):
+        raise corrupt(path, "F-44", "a time is no time", found=last)
+    return Remembered(frozenset(pins), frozenset(preserved), last)
 
 
 def write_record(storage: Storage, path: str, remembered: Remembered, *, durable: bool) -> None:
@@ -77,7 +74,7 @@ def write_record(storage: Storage, path: str, remembered: Remembered, *, durable
     """
     content = {
         "pins": sorted(remembered.pins),
-        "preserved": dict(sorted(remembered.preserved.items())),
+        "preserved": sorted(remembered.preserved),
         "last_preserved": remembered.last_preserved,
     }
     with storage.lock_dir(files.split_path(path)[0]) as locked:

@@ -38,8 +38,7 @@ class Reads:
 
     def read(self, buffer: memoryview, offset: int) -> int:
         """Read once into a flat buffer of bytes; return how many there were."""
-        is_slow = 0 < (_address(buffer) - offset) % _PAGE < _FAR
-        if is_slow and len(buffer) >= _SHORTEST:
+        if len(buffer) >= _SHORTEST and 0 < (_address(buffer) - offset) % _PAGE < _FAR:
             return self._read_by_detour(buffer[:_PIECE], offset)
         return os.preadv(self._descriptor, [buffer], offset)
 

@@ -541,14 +541,14 @@ class TestRecord:
         "content",
         [
             [],
-            {"pins": [1], "preserved": {}},
-            {"pins": 1, "preserved": {}, "last_preserved": 1.0},
-            {"pins": [True], "preserved": {}, "last_preserved": 1.0},
-            {"pins": [-1], "preserved": {}, "last_preserved": 1.0},
-            {"pins": [], "preserved": [1], "last_preserved": 1.0},
-            {"pins": [], "preserved": {"1": 1.0}, "last_preserved": 1.0},
-            {"pins": [], "preserved": {1: math.nan}, "last_preserved": 1.0},
-            {"pins": [], "preserved": {}, "last_preserved": 1},
+            {"pins": [1], "preserved": []},
+            {"pins": 1, "preserved": [], "last_preserved": 1.0},
+            {"pins": [True], "preserved": [], "last_preserved": 1.0},
+            {"pins": [-1], "preserved": [], "last_preserved": 1.0},
+            {"pins": [], "preserved": {1: 1.0}, "last_preserved": 1.0},
+            {"pins": [], "preserved": ["1"], "last_preserved": 1.0},
+            {"pins": [], "preserved": [1], "last_preserved": math.nan},
+            {"pins": [], "preserved": [], "last_preserved": 1},
         ],
     )
     def test_a_record_that_says_something_else_is_damaged(self, content: Any) -> None:
